@@ -1,0 +1,723 @@
+"""Integer expressions: the one language of extents, loop indices, offsets and byte counts.
+
+    Dim    = int | Symbolic
+    Symbolic = Atom | Sum
+    Atom   = DimVar(name)            a named extent that stays open, such as N; never negative
+           | Unknown(hint)           an extent that inference may still find
+           | LoopVar(hint)           the index of a loop or of an axis
+           | FloorDiv(a, b) | Mod(a, b) | Minimum(a, b) | Maximum(a, b)
+    Sum    = integer coefficients times products of atoms, plus a constant; canonical
+
+A result that is constant is a plain `int`; a sum of one atom with coefficient 1 is that atom, so
+`==` is structural equality of canonical forms.  Division and remainder round towards minus
+infinity, as in Python and numpy.  Other modules may add atoms by subclassing `Atom`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_serials = itertools.count()
+
+
+class Symbolic:
+    """Arithmetic shared by every integer expression that is not a plain int."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Dim) -> Dim:
+        return add(self, other)
+
+    def __radd__(self, other: Dim) -> Dim:
+        return add(other, self)
+
+    def __sub__(self, other: Dim) -> Dim:
+        return add(self, mul(other, -1))
+
+    def __rsub__(self, other: Dim) -> Dim:
+        return add(other, mul(self, -1))
+
+    def __mul__(self, other: Dim) -> Dim:
+        return mul(self, other)
+
+    def __rmul__(self, other: Dim) -> Dim:
+        return mul(other, self)
+
+    def __neg__(self) -> Dim:
+        return mul(self, -1)
+
+    def __floordiv__(self, other: Dim) -> Dim:
+        return floordiv(self, other)
+
+    def __rfloordiv__(self, other: Dim) -> Dim:
+        return floordiv(other, self)
+
+    def __mod__(self, other: Dim) -> Dim:
+        return mod(self, other)
+
+    def __rmod__(self, other: Dim) -> Dim:
+        return mod(other, self)
+
+
+Dim = int | Symbolic
+Env = Mapping["Atom", Any]
+
+
+class Atom(Symbolic):
+    """An expression that a sum treats as one indivisible unknown."""
+
+    __slots__ = ()
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Total order among atoms, the same in every run."""
+        raise NotImplementedError
+
+    def children(self) -> tuple[Dim, ...]:
+        return ()
+
+    def rebuild(self, children: tuple[Dim, ...]) -> Dim:
+        return self
+
+    def compute(self, children: tuple[Any, ...]) -> Any:
+        """The value, given the children's; children may be numpy arrays."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class DimVar(Atom):
+    """A named extent, open until the call; two with one name are the same."""
+
+    name: str
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return (0, self.name)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Numbered(Atom):
+    hint: str
+    serial: int
+
+    def __repr__(self) -> str:
+        return self.hint
+
+
+class Unknown(_Numbered):
+    """An extent nobody stated; inference may bind it.  Compared by identity."""
+
+    __slots__ = ()
+
+    def __init__(self, hint: str = "?") -> None:
+        super().__init__(hint, next(_serials))
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return (1, self.serial)
+
+
+class LoopVar(_Numbered):
+    """The index of one loop or axis.  Compared by identity."""
+
+    __slots__ = ()
+
+    def __init__(self, hint: str = "i") -> None:
+        super().__init__(hint, next(_serials))
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return (2, self.serial)
+
+
+@dataclass(frozen=True, slots=True)
+class _Binary(Atom):
+    a: Dim
+    b: Dim
+    # Nested expressions are keys of many tables; hashing the whole tree each time is quadratic.
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((type(self).__name__, self.a, self.b)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> Any:  # hashes of names differ from process to process
+        return type(self), (self.a, self.b)
+
+    def children(self) -> tuple[Dim, ...]:
+        return (self.a, self.b)
+
+
+class FloorDiv(_Binary):
+    """a // b, rounded towards minus infinity."""
+
+    __slots__ = ()
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return (3, sort_key(self.a), sort_key(self.b))
+
+    def rebuild(self, children: tuple[Dim, ...]) -> Dim:
+        return floordiv(*children)
+
+    def compute(self, children: tuple[Any, ...]) -> Any:
+        return children[0] // children[1]
+
+    def __repr__(self) -> str:
+        return f"{_paren(self.a)}//{_paren(self.b)}"
+
+
+class Mod(_Binary):
+    """a % b with the sign of b."""
+
+    __slots__ = ()
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return (4, sort_key(self.a), sort_key(self.b))
+
+    def rebuild(self, children: tuple[Dim, ...]) -> Dim:
+        return mod(*children)
+
+    def compute(self, children: tuple[Any, ...]) -> Any:
+        return children[0] % children[1]
+
+    def __repr__(self) -> str:
+        return f"{_paren(self.a)}%{_paren(self.b)}"
+
+
+class Minimum(_Binary):
+    """The smaller of two expressions."""
+
+    __slots__ = ()
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return (5, sort_key(self.a), sort_key(self.b))
+
+    def rebuild(self, children: tuple[Dim, ...]) -> Dim:
+        return minimum(*children)
+
+    def compute(self, children: tuple[Any, ...]) -> Any:
+        a, b = children
+        return min(a, b) if isinstance(a, int) and isinstance(b, int) else _where(a < b, a, b)
+
+    def __repr__(self) -> str:
+        return f"min({self.a}, {self.b})"
+
+
+class Maximum(_Binary):
+    """The larger of two expressions."""
+
+    __slots__ = ()
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return (6, sort_key(self.a), sort_key(self.b))
+
+    def rebuild(self, children: tuple[Dim, ...]) -> Dim:
+        return maximum(*children)
+
+    def compute(self, children: tuple[Any, ...]) -> Any:
+        a, b = children
+        return max(a, b) if isinstance(a, int) and isinstance(b, int) else _where(a > b, a, b)
+
+    def __repr__(self) -> str:
+        return f"max({self.a}, {self.b})"
+
+
+Monomial = tuple[Atom, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sum(Symbolic):
+    """Canonical `constant + sum(coefficient * product of atoms)`; terms sorted, none zero."""
+
+    terms: tuple[tuple[Monomial, int], ...]
+    constant: int
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.terms, self.constant)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.terms, self.constant)
+
+    def __repr__(self) -> str:
+        parts: list[str] = []
+        for monomial, coefficient in self.terms:
+            product = "*".join(_paren(atom) for atom in monomial)
+            size = abs(coefficient)
+            text = product if size == 1 else f"{size}*{product}"
+            sign = "-" if coefficient < 0 else "+" if parts else ""
+            parts.append(sign + text)
+        if self.constant:
+            parts.append(f"{self.constant:+d}")
+        return "".join(parts)
+
+
+def _where(condition: Any, a: Any, b: Any) -> Any:
+    import numpy as np
+
+    return np.where(condition, a, b)
+
+
+def _paren(dim: Dim) -> str:
+    simple = isinstance(dim, (int, DimVar, _Numbered, Minimum, Maximum))
+    return str(dim) if simple else f"({dim})"
+
+
+def sort_key(dim: Dim) -> tuple[Any, ...]:
+    """Total order among dims, the same in every run."""
+    if isinstance(dim, int):
+        return (-1, dim)
+    if isinstance(dim, Atom):
+        return dim.key
+    assert isinstance(dim, Sum)
+    return (9, tuple((_monomial_key(m), c) for m, c in dim.terms), dim.constant)
+
+
+def _monomial_key(monomial: Monomial) -> tuple[Any, ...]:
+    return tuple(atom.key for atom in monomial)
+
+
+def terms_of(dim: Dim) -> tuple[tuple[tuple[Monomial, int], ...], int]:
+    """The (terms, constant) of any dim."""
+    if isinstance(dim, int):
+        return (), dim
+    if isinstance(dim, Sum):
+        return dim.terms, dim.constant
+    assert isinstance(dim, Atom), dim
+    return (((dim,), 1),), 0
+
+
+def _make(terms: Mapping[Monomial, int], constant: int) -> Dim:
+    kept = [(m, c) for m, c in terms.items() if c]
+    if not kept:
+        return constant
+    if len(kept) == 1 and not constant and kept[0][1] == 1 and len(kept[0][0]) == 1:
+        return kept[0][0][0]
+    if len(kept) > 1:
+        kept.sort(key=lambda item: _monomial_key(item[0]))
+    return Sum(tuple(kept), constant)
+
+
+def add(a: Dim, b: Dim) -> Dim:
+    """a + b in canonical form."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a + b
+    terms_a, constant_a = terms_of(a)
+    terms_b, constant_b = terms_of(b)
+    if not terms_b and not constant_b:
+        return a
+    if not terms_a and not constant_a:
+        return b
+    total = dict(terms_a)
+    for monomial, coefficient in terms_b:
+        total[monomial] = total.get(monomial, 0) + coefficient
+    return _make(total, constant_a + constant_b)
+
+
+def mul(a: Dim, b: Dim) -> Dim:
+    """a * b in canonical form."""
+    if isinstance(a, int):
+        if isinstance(b, int):
+            return a * b
+        a, b = b, a
+    if isinstance(b, int):
+        if b == 1:
+            return a
+        if b == 0:
+            return 0
+        terms, constant = terms_of(a)
+        return _make({m: c * b for m, c in terms}, constant * b)
+    terms_a, constant_a = terms_of(a)
+    terms_b, constant_b = terms_of(b)
+    total: dict[Monomial, int] = {}
+    for ma, ca in (*terms_a, ((), constant_a)):
+        for mb, cb in (*terms_b, ((), constant_b)):
+            product = tuple(sorted(ma + mb, key=lambda atom: atom.key))
+            total[product] = total.get(product, 0) + ca * cb
+    constant = total.pop((), 0)
+    return _make(total, constant)
+
+
+def product(dims: tuple[Dim, ...] | list[Dim]) -> Dim:
+    """The product; 1 for none."""
+    result: Dim = 1
+    for dim in dims:
+        result = mul(result, dim)
+    return result
+
+
+def exact_quotient(a: Dim, b: Dim) -> Dim | None:
+    """q with q * b == a identically, or None when no such canonical q is found."""
+    if isinstance(b, int):
+        if b == 0:
+            return None
+        terms, constant = terms_of(a)
+        if constant % b or any(c % b for _, c in terms):
+            return None
+        return _make({m: c // b for m, c in terms}, constant // b)
+    if a == b:
+        return 1
+    if isinstance(a, int):
+        return 0 if a == 0 else None
+    terms_b, constant_b = terms_of(b)
+    if len(terms_b) != 1 or constant_b:
+        return _divide_by_sum(a, b)
+    (divisor, scale), total = terms_b[0], {}
+    terms_a, constant_a = terms_of(a)
+    if constant_a:
+        return None
+    for monomial, coefficient in terms_a:
+        rest = _without(monomial, divisor)
+        if rest is None or coefficient % scale:
+            return None
+        total[rest] = coefficient // scale
+    constant = total.pop((), 0)
+    return _make(total, constant)
+
+
+def _divide_by_sum(a: Dim, b: Dim) -> Dim | None:
+    """Quotient by a sum, when `a` is `b` times an int or times one monomial."""
+    terms_a, _ = terms_of(a)
+    terms_b, _ = terms_of(b)
+    lead_b, scale = terms_b[-1]
+    for monomial, coefficient in terms_a:
+        rest = _without(monomial, lead_b)
+        if rest is not None and coefficient % scale == 0:
+            candidate = _make({rest: coefficient // scale}, 0) if rest else coefficient // scale
+            if mul(candidate, b) == a:
+                return candidate
+    return None
+
+
+def _without(monomial: Monomial, divisor: Monomial) -> Monomial | None:
+    rest = list(monomial)
+    for atom in divisor:
+        if atom not in rest:
+            return None
+        rest.remove(atom)
+    return tuple(rest)
+
+
+def floordiv(a: Dim, b: Dim) -> Dim:
+    """a // b, with what divides exactly taken out.  Raises: ZeroDivisionError."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a // b
+    if b == 1:
+        return a
+    exact = exact_quotient(a, b)
+    if exact is not None:
+        return exact
+    if isinstance(b, int):
+        if b < 0:
+            return floordiv(mul(a, -1), -b)
+        terms, constant = terms_of(a)
+        whole = {m: c // b for m, c in terms if c % b == 0}
+        rest = {m: c for m, c in terms if c % b}
+        if whole or not 0 <= constant < b:
+            inner = _make(rest, constant % b)
+            return add(_make(whole, constant // b), floordiv(inner, b))
+        if isinstance(a, FloorDiv) and isinstance(a.b, int) and a.b > 0:
+            return floordiv(a.a, a.b * b)
+        common = math.gcd(b, *(c for _, c in terms))
+        if common > 1:
+            return floordiv(
+                _make({m: c // common for m, c in terms}, constant // common), b // common
+            )
+    return FloorDiv(a, b)
+
+
+def mod(a: Dim, b: Dim) -> Dim:
+    """a % b, with multiples of b dropped.  Raises: ZeroDivisionError."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a % b
+    if b == 1 or exact_quotient(a, b) is not None:
+        return 0
+    if isinstance(b, int):
+        terms, constant = terms_of(a)
+        inner = _make({m: c % b for m, c in terms}, constant % b)
+        if inner != a:
+            return mod(inner, b)
+    return Mod(a, b)
+
+
+def ceildiv(a: Dim, b: Dim) -> Dim:
+    """The least integer not below a / b, for b > 0."""
+    return floordiv(add(a, add(b, -1)), b)
+
+
+def align(a: Dim, alignment: int) -> Dim:
+    """The least multiple of `alignment` not below a."""
+    return mul(ceildiv(a, alignment), alignment)
+
+
+def minimum(a: Dim, b: Dim) -> Dim:
+    """The smaller, decided now where the difference has a known sign."""
+    low, high = bounds(add(a, mul(b, -1)))
+    if high is not None and high <= 0:
+        return a
+    if low is not None and low >= 0:
+        return b
+    return Minimum(*sorted((a, b), key=sort_key))
+
+
+def maximum(a: Dim, b: Dim) -> Dim:
+    """The larger, decided now where the difference has a known sign."""
+    low, high = bounds(add(a, mul(b, -1)))
+    if high is not None and high <= 0:
+        return b
+    if low is not None and low >= 0:
+        return a
+    return Maximum(*sorted((a, b), key=sort_key))
+
+
+def atoms(dim: Dim) -> Iterator[Atom]:
+    """Every atom, outermost first, those inside divisions and the like included."""
+    stack: list[Dim] = [dim]
+    while stack:
+        current = stack.pop()
+        if isinstance(current, Atom):
+            yield current
+            stack.extend(current.children())
+        elif isinstance(current, Sum):
+            stack.extend(atom for monomial, _ in reversed(current.terms) for atom in monomial)
+
+
+def dim_vars(dim: Dim) -> tuple[DimVar, ...]:
+    """The named extents in it, each once, by name."""
+    found = {atom for atom in atoms(dim) if isinstance(atom, DimVar)}
+    return tuple(sorted(found, key=lambda v: v.name))
+
+
+def is_closed(dim: Dim) -> bool:
+    """True when no extent in it is unknown."""
+    return not any(isinstance(atom, Unknown) for atom in atoms(dim))
+
+
+def transform(dim: Dim, replace: Callable[[Atom], Dim | None]) -> Dim:
+    """Rebuild with atoms replaced; `replace` returns None to keep an atom (its children change)."""
+    if isinstance(dim, int):
+        return dim
+    if isinstance(dim, Atom):
+        return _transform_atom(dim, replace)
+    assert isinstance(dim, Sum)
+    result: Dim = dim.constant
+    changed = False
+    pieces: list[Dim] = []
+    for monomial, coefficient in dim.terms:
+        piece: Dim = coefficient
+        for atom in monomial:
+            new = _transform_atom(atom, replace)
+            changed |= new is not atom
+            piece = mul(piece, new)
+        pieces.append(piece)
+    if not changed:
+        return dim
+    for piece in pieces:
+        result = add(result, piece)
+    return result
+
+
+def _transform_atom(atom: Atom, replace: Callable[[Atom], Dim | None]) -> Dim:
+    new = replace(atom)
+    if new is not None:
+        return new
+    children = atom.children()
+    if not children:
+        return atom
+    changed = tuple(transform(child, replace) for child in children)
+    if all(a is b or a == b for a, b in zip(changed, children, strict=True)):
+        return atom
+    return atom.rebuild(changed)
+
+
+def substitute(dim: Dim, values: Mapping[Any, Dim]) -> Dim:
+    """Replace atoms by dims."""
+    if isinstance(dim, int) or not values:
+        return dim
+    return transform(dim, values.get)
+
+
+def evaluate(dim: Dim, env: Mapping[Any, Any]) -> Any:
+    """The number, given one for every variable; numpy arrays give arrays.
+
+    Raises: KeyError for a variable without a value.
+    """
+    if isinstance(dim, int):
+        return dim
+    if isinstance(dim, Atom):
+        if dim in env:
+            return env[dim]
+        children = dim.children()
+        if not children:
+            raise KeyError(dim)
+        return dim.compute(tuple(evaluate(child, env) for child in children))
+    assert isinstance(dim, Sum)
+    total: Any = dim.constant
+    for monomial, coefficient in dim.terms:
+        value: Any = coefficient
+        for atom in monomial:
+            value = value * evaluate(atom, env)
+        total = total + value
+    return total
+
+
+Bound = int | None
+Ranges = Mapping[Any, "tuple[Bound, Bound]"]
+
+
+def bounds(dim: Dim, ranges: Ranges | None = None) -> tuple[Bound, Bound]:
+    """Inclusive interval that holds every value; None means unbounded on that side.
+
+    `ranges` gives intervals of variables; named extents are at least 0 when not listed.
+    """
+    if isinstance(dim, int):
+        return dim, dim
+    if isinstance(dim, Atom):
+        return _atom_bounds(dim, ranges or {})
+    assert isinstance(dim, Sum)
+    low: Bound = dim.constant
+    high: Bound = dim.constant
+    for monomial, coefficient in dim.terms:
+        interval: tuple[Bound, Bound] = (coefficient, coefficient)
+        for atom in monomial:
+            interval = _times(interval, _atom_bounds(atom, ranges or {}))
+        low = None if low is None or interval[0] is None else low + interval[0]
+        high = None if high is None or interval[1] is None else high + interval[1]
+    return low, high
+
+
+def _atom_bounds(atom: Atom, ranges: Ranges) -> tuple[Bound, Bound]:
+    if atom in ranges:
+        return ranges[atom]
+    if isinstance(atom, (DimVar, Unknown)):
+        return 0, None
+    if isinstance(atom, FloorDiv) and isinstance(atom.b, int) and atom.b > 0:
+        low, high = bounds(atom.a, ranges)
+        return (None if low is None else low // atom.b), (None if high is None else high // atom.b)
+    if isinstance(atom, FloorDiv):
+        low, _ = bounds(atom.a, ranges)
+        low_b, _ = bounds(atom.b, ranges)
+        known = low is not None and low >= 0 and low_b is not None and low_b >= 0
+        return (0 if known else None), None
+    if isinstance(atom, Mod):
+        return _mod_bounds(atom, ranges)
+    if isinstance(atom, (Minimum, Maximum)):
+        return _extremum_bounds(atom, ranges)
+    return None, None
+
+
+def _mod_bounds(atom: Mod, ranges: Ranges) -> tuple[Bound, Bound]:
+    low_b, high_b = bounds(atom.b, ranges)
+    if low_b is None or low_b < 0:
+        return None, None
+    low, high = bounds(atom.a, ranges)
+    inside = low is not None and low >= 0 and high is not None
+    limit = None if high_b is None else high_b - 1
+    if inside and high is not None and (limit is None or high < limit):
+        limit = high
+    return 0, limit
+
+
+def _extremum_bounds(atom: Minimum | Maximum, ranges: Ranges) -> tuple[Bound, Bound]:
+    (low_a, high_a), (low_b, high_b) = bounds(atom.a, ranges), bounds(atom.b, ranges)
+    lows = [x for x in (low_a, low_b) if x is not None]
+    highs = [x for x in (high_a, high_b) if x is not None]
+    if isinstance(atom, Minimum):
+        return (min(lows) if len(lows) == 2 else None), (min(highs) if highs else None)
+    return (max(lows) if lows else None), (max(highs) if len(highs) == 2 else None)
+
+
+def _times(a: tuple[Bound, Bound], b: tuple[Bound, Bound]) -> tuple[Bound, Bound]:
+    if None not in a and None not in b:
+        products = [x * y for x in a for y in b]  # type: ignore[operator]
+        return min(products), max(products)
+    if a[0] is not None and a[0] >= 0 and b[0] is not None and b[0] >= 0:
+        return a[0] * b[0], None
+    if a[1] is not None and a[1] <= 0 and b[0] is not None and b[0] >= 0:
+        return None, a[1] * b[0]
+    if (a[0], a[1]) == (0, 0) or (b[0], b[1]) == (0, 0):
+        return 0, 0
+    return None, None
+
+
+def simplify(dim: Dim, ranges: Ranges) -> Dim:
+    """Drop divisions, remainders and extrema that the intervals of the variables decide."""
+
+    def decide(atom: Atom) -> Dim | None:
+        children = atom.children()
+        if not children:
+            return None
+        new = tuple(simplify(child, ranges) for child in children)
+        if isinstance(atom, (FloorDiv, Mod)):
+            return _simplify_division(atom, new[0], new[1], ranges)
+        if isinstance(atom, (Minimum, Maximum)):
+            low, high = bounds(add(new[0], mul(new[1], -1)), ranges)
+            pick = isinstance(atom, Minimum)
+            if high is not None and high <= 0:
+                return new[0] if pick else new[1]
+            if low is not None and low >= 0:
+                return new[1] if pick else new[0]
+        return atom.rebuild(new)
+
+    return transform(dim, decide)
+
+
+def _simplify_division(atom: Atom, a: Dim, b: Dim, ranges: Ranges) -> Dim:
+    """Split a into q*b + r with 0 <= r < b where the intervals prove it."""
+    is_div = isinstance(atom, FloorDiv)
+    if isinstance(b, int) and b > 0:
+        terms, constant = terms_of(a)
+        rest = _make({m: c for m, c in terms if c % b}, constant % b)
+        low, high = bounds(rest, ranges)
+        if low is not None and high is not None and low // b == high // b:
+            whole = exact_quotient(add(a, mul(rest, -1)), b)
+            if whole is not None:
+                quotient = add(whole, low // b)
+                return quotient if is_div else add(a, mul(quotient, -b))
+    else:
+        low, _ = bounds(a, ranges)
+        gap_low, _ = bounds(add(b, mul(add(a, 1), -1)), ranges)
+        if low is not None and low >= 0 and gap_low is not None and gap_low >= 0:
+            return 0 if is_div else a
+    return floordiv(a, b) if is_div else mod(a, b)
+
+
+def coefficient(dim: Dim, variable: Atom) -> Dim | None:
+    """c when dim == c*variable + rest and neither c nor rest holds the variable; else None."""
+    terms, _ = terms_of(dim)
+    result: Dim = 0
+    for monomial, factor in terms:
+        count = monomial.count(variable)
+        rest = _without(monomial, (variable,)) if count else monomial
+        assert rest is not None
+        if count > 1 or any(variable in atoms(atom) for atom in rest):
+            return None
+        if count:
+            piece: Dim = factor
+            for atom in rest:
+                piece = mul(piece, atom)
+            result = add(result, piece)
+    return result
+
+
+def dim_text(dims: tuple[Dim, ...] | None) -> str:
+    """A shape as in `[N,784]`; `[...]` when the rank is unknown."""
+    if dims is None:
+        return "[...]"
+    return "[" + ",".join(str(d) for d in dims) + "]"

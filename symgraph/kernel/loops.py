@@ -1,0 +1,548 @@
+"""From computations to a kernel of plain loops.
+
+A kernel gets the computations of one fused group.  Three decisions are made here, by rule:
+
+inline      a computation without a reduction is written into its readers when it is cheap or read
+            once; a reduction is written into a reader that only post-processes its elements
+outer axes  axes that run through all remaining stages alike become shared parallel loops, so that
+            intermediates shrink to what one iteration needs (the row of a softmax)
+stages      what is left runs one after the other inside the shared loops, intermediates in
+            private scratch
+
+    softmax over the last axis  ->  for n in parallel:
+                                        m = max_k x[n,k];  e[k] = exp(x[n,k]-m)
+                                        s = sum_k e[k];    y[n,k] = e[k] / s
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import dims
+from .compute import Compute
+from .dims import Dim, DimVar, LoopVar
+from .functions import FUNCTIONS, REDUCTIONS
+from .ir import (
+    Alloc,
+    Axis,
+    Buffer,
+    Call,
+    Cast,
+    DataIndex,
+    Expr,
+    For,
+    IndexValue,
+    Kernel,
+    Load,
+    Reduce,
+    Stmt,
+    Store,
+    Tensor,
+    Update,
+    block,
+    cast,
+    neutral,
+)
+from .rewrite import ExprRewriter, LoadRewriter, loads, operands, walk
+
+CHEAP_FLOPS = 4
+"""A computation of at most so many operations is repeated in each reader rather than kept."""
+
+MANY_FLOPS = 1 << 20
+"""Where counting stops: a value shared along many paths would be counted once for each."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """One computation that gets loops of its own.  `buffer` is the output it writes, if any."""
+
+    compute: Compute
+    buffers: tuple[Buffer, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StagePlan:
+    """The stages in order and, for each, which of its axes are shared outer loops.
+
+    `outer[s]` maps each shared loop, in order, to an axis number of stage s.
+    """
+
+    stages: tuple[Stage, ...]
+    outer: tuple[tuple[int, ...], ...]
+
+    @property
+    def outer_extents(self) -> tuple[Dim, ...]:
+        """The extents of the shared outer loops."""
+        return tuple(self.stages[-1].compute.shape[axis] for axis in self.outer[-1])
+
+    @property
+    def scratch_shapes(self) -> tuple[tuple[Dim, ...], ...]:
+        """The shape of each intermediate that needs memory inside the kernel."""
+        return tuple(
+            tuple(e for n, e in enumerate(stage.compute.shape) if n not in shared)
+            for stage, shared in zip(self.stages, self.outer, strict=True)
+            if not stage.buffers
+        )
+
+
+def flops(expr: Expr) -> int:
+    """Operations for one element, reductions counted once."""
+    return sum(FUNCTIONS[e.function].flops for e in walk(expr) if isinstance(e, Call))
+
+
+def has_reduce(expr: Expr) -> bool:
+    return any(isinstance(e, Reduce) for e in walk(expr))
+
+
+def plan_stages(outputs: Sequence[tuple[Buffer, Compute]]) -> StagePlan:
+    """Decide what is inlined, which stages remain, and which loops they share."""
+    inliner = _Inliner([c for _, c in outputs])
+    kept = inliner.run()
+    written: dict[Compute, list[Buffer]] = {}
+    for buffer, compute in outputs:
+        written.setdefault(inliner.result(compute), []).append(buffer)
+    stages = tuple(Stage(c, tuple(written.get(c, ()))) for c in kept)
+    return StagePlan(stages, _outer_axes(stages))
+
+
+def lower(
+    name: str, inputs: Sequence[Buffer], outputs: Sequence[tuple[Buffer, Compute]], origin: str = ""
+) -> Kernel:
+    """The naive kernel that fills `outputs` from `inputs`."""
+    plan = plan_stages(outputs)
+    body = _Emitter(plan).run()
+    buffers = tuple(b for b, _ in outputs)
+    return Kernel(name, tuple(inputs), buffers, _dims_of(inputs, buffers, plan), body, origin)
+
+
+def _dims_of(
+    inputs: Sequence[Buffer], outputs: Sequence[Buffer], plan: StagePlan
+) -> tuple[DimVar, ...]:
+    found: set[DimVar] = set()
+    for tensor in (*inputs, *outputs):
+        for extent in tensor.shape:
+            found.update(dims.dim_vars(extent))
+    for stage in plan.stages:
+        found.update(_expr_dims(stage.compute.body))
+        for extent in stage.compute.shape:
+            found.update(dims.dim_vars(extent))
+    return tuple(sorted(found, key=lambda v: v.name))
+
+
+def _expr_dims(expr: Expr) -> set[DimVar]:
+    found: set[DimVar] = set()
+    for e in walk(expr):
+        index: tuple[Dim, ...] = ()
+        if isinstance(e, Load):
+            index = e.index
+        elif isinstance(e, IndexValue):
+            index = (e.dim,)
+        elif isinstance(e, Reduce):
+            index = tuple(a.extent for a in e.axes)
+        for dim in index:
+            found.update(dims.dim_vars(dim))
+            for atom in dims.atoms(dim):
+                if isinstance(atom, DataIndex):
+                    found.update(dims.dim_vars(atom.extent))
+    return found
+
+
+def _producers(expr: Expr) -> list[Load]:
+    return [load for load in loads(expr) if isinstance(load.tensor, Compute)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """One load of a computation: by which reader, and inside which reductions."""
+
+    reader: Compute
+    load: Load
+    reduced: tuple[Axis, ...]
+
+
+class _Inliner:
+    """Writes computations into their readers, producers first.
+
+    Decisions come first, from the computations as they are; then the bodies that stay are rebuilt.
+    An inlined body is written once for each index at which it is read, so that a value used twice
+    is computed once, and the work is linear in the group.
+    """
+
+    def __init__(self, outputs: Sequence[Compute]) -> None:
+        self.outputs = dict.fromkeys(outputs)
+        self.order = self._topological()
+        self.uses = self._find_uses()
+        self.reduces: set[Compute] = set()
+        self.cost: dict[Compute, int] = {}
+        self.inlined: set[Compute] = set()
+        self.new: dict[Compute, Compute] = {}
+        self.written: dict[tuple[Compute, tuple[Dim, ...]], Expr] = {}
+
+    def _topological(self) -> list[Compute]:
+        order: list[Compute] = []
+        seen: set[Compute] = set()
+        stack: list[tuple[Compute, bool]] = [(c, False) for c in reversed(self.outputs)]
+        while stack:
+            current, done = stack.pop()
+            if done:
+                order.append(current)
+            elif current not in seen:
+                seen.add(current)
+                stack.append((current, True))
+                below = [x.tensor for x in _producers(current.body)]
+                stack.extend((c, False) for c in reversed(below) if isinstance(c, Compute))
+        return order
+
+    def _find_uses(self) -> dict[Compute, list[_Use]]:
+        uses: dict[Compute, list[_Use]] = {c: [] for c in self.order}
+        for reader in self.order:
+            for load, reduced in _loads_with_context(reader.body):
+                if isinstance(load.tensor, Compute):
+                    uses[load.tensor].append(_Use(reader, load, reduced))
+        return uses
+
+    def run(self) -> list[Compute]:
+        """The computations that stay, in order."""
+        for compute in self.order:
+            self._measure(compute)
+            if compute not in self.outputs and self._may_inline(compute):
+                self.inlined.add(compute)
+        return [self._rebuilt(c) for c in self.order if c not in self.inlined]
+
+    def _rebuilt(self, compute: Compute) -> Compute:
+        self._write_below(compute)
+        body = LoadRewriter(self._replace)(compute.body)
+        same = body is compute.body
+        self.new[compute] = compute if same else Compute(compute.name, compute.axes, body)
+        return self.new[compute]
+
+    def _measure(self, compute: Compute) -> None:
+        """The operations of one element and whether it reduces, what is inlined included."""
+        distinct = {(x.tensor, x.index) for x in _producers(compute.body)}
+        below = [c for c, _ in distinct if isinstance(c, Compute) and c in self.inlined]
+        self.cost[compute] = min(flops(compute.body) + sum(self.cost[c] for c in below), MANY_FLOPS)
+        if has_reduce(compute.body) or any(c in self.reduces for c in below):
+            self.reduces.add(compute)
+
+    def result(self, compute: Compute) -> Compute:
+        return self.new[compute]
+
+    def _replace(self, load: Load) -> Expr | None:
+        producer = load.tensor
+        if not isinstance(producer, Compute):
+            return None
+        if producer not in self.inlined:
+            return Load(self.new[producer], load.index)
+        key = (producer, load.index)
+        if key not in self.written:
+            self._write(*key)
+        return self.written[key]
+
+    def _write(self, producer: Compute, index: tuple[Dim, ...]) -> None:
+        values = {a.var: d for a, d in zip(producer.axes, index, strict=True)}
+        self.written[producer, index] = LoadRewriter(self._replace, values)(producer.body)
+
+    def _write_below(self, compute: Compute) -> None:
+        """Write what a computation reads, deepest first, so that `_replace` finds it written and
+        does not recurse.  A reduction renews its variables, so what it reads is left to that."""
+        stack = [(key, False) for key in self._reads(compute, {})]
+        while stack:
+            (producer, index), ready = stack.pop()
+            if (producer, index) in self.written:
+                continue
+            values = {a.var: d for a, d in zip(producer.axes, index, strict=True)}
+            below = [] if ready else self._reads(producer, values)
+            if below:
+                stack.append(((producer, index), True))
+                stack.extend((key, False) for key in below)
+            else:
+                self._write(producer, index)
+
+    def _reads(
+        self, compute: Compute, values: dict[LoopVar, Dim]
+    ) -> list[tuple[Compute, tuple[Dim, ...]]]:
+        """The inlined computations read outside reductions, and where."""
+        rewriter = ExprRewriter(values)
+        return [
+            (load.tensor, rewriter.index(load.index))
+            for load, reduced in _loads_with_context(compute.body)
+            if not reduced and isinstance(load.tensor, Compute) and load.tensor in self.inlined
+        ]
+
+    def _may_inline(self, compute: Compute) -> bool:
+        uses = self.uses[compute]
+        first = uses[0]
+        same = all(u.reader is first.reader and u.load.index == first.load.index for u in uses)
+        if compute in self.reduces:
+            return same and all(_is_epilogue(use) for use in uses)
+        if self.cost[compute] <= CHEAP_FLOPS:
+            return True
+        # More than cheap: only where no element is computed twice.
+        return same and len({u.reduced for u in uses}) == 1 and _reads_once(first)
+
+
+def _loads_with_context(expr: Expr) -> list[tuple[Load, tuple[Axis, ...]]]:
+    """Every load and the axes of the reductions around it."""
+    found: list[tuple[Load, tuple[Axis, ...]]] = []
+    seen: set[tuple[int, tuple[Axis, ...]]] = set()
+    stack: list[tuple[Expr, tuple[Axis, ...]]] = [(expr, ())]
+    while stack:
+        current, reduced = stack.pop()
+        if (id(current), reduced) in seen:
+            continue
+        seen.add((id(current), reduced))
+        if isinstance(current, Load):
+            found.append((current, reduced))
+        inside = (*reduced, *current.axes) if isinstance(current, Reduce) else reduced
+        stack.extend((child, inside) for child in reversed(operands(current)))
+    return found
+
+
+def _is_epilogue(use: _Use) -> bool:
+    """The reader uses each element of the reduction exactly once, outside any reduction."""
+    variables = [a.var for a in use.reader.axes if a.extent != 1]
+    taken = [d for d in use.load.index if isinstance(d, LoopVar)]
+    rest = [d for d in use.load.index if not isinstance(d, LoopVar)]
+    once = len(set(taken)) == len(taken) and set(variables) <= set(taken)
+    return not use.reduced and once and rest == [0] * len(rest)
+
+
+def _reads_once(use: _Use) -> bool:
+    """The reader's loops pass over the producer's elements without coming back to any.
+
+    Every loop moves the index, and there are no more iterations than elements.
+    """
+    axes = [a for a in (*use.reader.axes, *use.reduced) if a.extent != 1]
+    moving = {atom for d in use.load.index for atom in dims.atoms(d)}
+    if not {a.var for a in axes} <= moving:
+        return False
+    iterations = dims.product([a.extent for a in axes])
+    elements = dims.product(list(use.load.tensor.shape))
+    _, excess = dims.bounds(dims.add(iterations, dims.mul(elements, -1)))
+    return excess is not None and excess <= 0
+
+
+def _outer_axes(stages: tuple[Stage, ...]) -> tuple[tuple[int, ...], ...]:
+    """For each stage the axes that are shared by all stages, in the order of the last stage."""
+    groups = _AxisGroups(stages)
+    last = len(stages) - 1
+    shared = [
+        members
+        for axis in range(len(stages[last].compute.axes))
+        if (members := groups.members(last, axis)) is not None and groups.consistent(members)
+    ]
+    return tuple(tuple(members[s] for members in shared) for s in range(len(stages)))
+
+
+class _AxisGroups:
+    """Union-find over (stage, axis): which axes of different stages run together."""
+
+    def __init__(self, stages: tuple[Stage, ...]) -> None:
+        self.stages = stages
+        self.number = {stage.compute: s for s, stage in enumerate(stages)}
+        self.parent: dict[tuple[int, int], tuple[int, int]] = {}
+        for s, stage in enumerate(stages):
+            for axis in range(len(stage.compute.axes)):
+                self.parent[s, axis] = (s, axis)
+        self.edges = self._find_edges()
+        for s, p, load in self.edges:
+            variables = [a.var for a in stages[s].compute.axes]
+            for axis, position in enumerate(load.index):
+                if isinstance(position, LoopVar) and position in variables:
+                    self._union((p, axis), (s, variables.index(position)))
+        self._join_siblings()
+
+    def _find_edges(self) -> list[tuple[int, int, Load]]:
+        """(reader, producer, load) for every load between stages."""
+        return [
+            (s, self.number[load.tensor], load)
+            for s, stage in enumerate(self.stages)
+            for load in _producers(stage.compute.body)
+            if isinstance(load.tensor, Compute)
+        ]
+
+    def _find(self, item: tuple[int, int]) -> tuple[int, int]:
+        while self.parent[item] != item:
+            self.parent[item] = self.parent[self.parent[item]]
+            item = self.parent[item]
+        return item
+
+    def _union(self, a: tuple[int, int], b: tuple[int, int]) -> None:
+        self.parent[self._find(a)] = self._find(b)
+
+    def _join_siblings(self) -> None:
+        """Stages without a path between them run together when their shapes agree."""
+        component = list(range(len(self.stages)))
+        for s, p, _ in self.edges:
+            old, new = component[p], component[s]
+            component = [new if c == old else c for c in component]
+        last = len(self.stages) - 1
+        for s in range(last):
+            if component[s] == component[last]:
+                continue
+            if self.stages[s].compute.shape == self.stages[last].compute.shape:
+                old = component[s]
+                component = [component[last] if c == old else c for c in component]
+                for axis in range(len(self.stages[s].compute.axes)):
+                    self._union((s, axis), (last, axis))
+
+    def members(self, stage: int, axis: int) -> tuple[int, ...] | None:
+        """The one axis of each stage in the group of (stage, axis), or None."""
+        root = self._find((stage, axis))
+        found: list[int] = []
+        for s, other in enumerate(self.stages):
+            axes = [a for a in range(len(other.compute.axes)) if self._find((s, a)) == root]
+            if len(axes) != 1:
+                return None
+            found.append(axes[0])
+        extents = [st.compute.axes[a].extent for st, a in zip(self.stages, found, strict=True)]
+        return tuple(found) if all(e == extents[0] for e in extents) else None
+
+    def consistent(self, members: tuple[int, ...]) -> bool:
+        """Every load between stages stays in the same iteration of the shared loop."""
+        return all(
+            load.index[members[p]] == self.stages[s].compute.axes[members[s]].var
+            for s, p, load in self.edges
+        )
+
+
+class _Emitter:
+    """Writes the loops of a stage plan."""
+
+    def __init__(self, plan: StagePlan) -> None:
+        self.plan = plan
+        self.scratch: dict[Tensor, tuple[Buffer, tuple[int, ...] | None]] = {}
+        self.allocated: list[Buffer] = []
+        self.read_later = {x.tensor for s in plan.stages for x in _producers(s.compute.body)}
+
+    def run(self) -> Stmt:
+        last = self.plan.stages[-1].compute
+        shared = self.plan.outer[-1]
+        outer = [Axis(LoopVar(last.axes[a].var.hint), last.axes[a].extent) for a in shared]
+        parts = [
+            self._stage(n, stage, axes, outer)
+            for n, (stage, axes) in enumerate(zip(self.plan.stages, self.plan.outer, strict=True))
+        ]
+        body = block(*parts)
+        for buffer in reversed(self.allocated):
+            body = Alloc(buffer, body)
+        return nest(outer, "parallel", body)
+
+    def _stage(
+        self, number: int, stage: Stage, shared: tuple[int, ...], outer: Sequence[Axis]
+    ) -> Stmt:
+        compute = stage.compute
+        inner = [a for n, a in enumerate(compute.axes) if n not in shared]
+        values: dict[object, Dim] = {
+            compute.axes[axis].var: loop.var for axis, loop in zip(shared, outer, strict=True)
+        }
+        fresh = [Axis(LoopVar(a.var.hint), a.extent) for a in inner if a.extent != 1]
+        values |= {a.var: 0 for a in inner if a.extent == 1}
+        looped = [a for a in inner if a.extent != 1]
+        values |= {a.var: f.var for a, f in zip(looped, fresh, strict=True)}
+        body = LoadRewriter(self._read, values)(compute.body)
+        index = tuple(values[a.var] for a in compute.axes)
+        targets: list[tuple[Buffer, tuple[Dim, ...]]] = [(b, index) for b in stage.buffers]
+        if stage.buffers and (fresh or compute not in self.read_later):
+            self.scratch[compute] = (stage.buffers[0], None)
+        else:
+            kept = tuple(n for n, a in enumerate(compute.axes) if a in looped)
+            scope = "local" if kept else "register"
+            shape = tuple(a.extent for a in looped)
+            buffer = Buffer(f"{compute.name}{number}", shape, compute.dtype, scope)
+            self.allocated.append(buffer)
+            self.scratch[compute] = (buffer, kept)
+            targets = [(buffer, tuple(f.var for f in fresh)), *targets]
+        ranges = loop_ranges([*outer, *fresh])
+        return nest(fresh, "parallel", element(targets, body, ranges))
+
+    def _read(self, load: Load) -> Expr | None:
+        entry = self.scratch.get(load.tensor)
+        if entry is None:
+            return None
+        buffer, kept = entry
+        index = load.index if kept is None else tuple(load.index[n] for n in kept)
+        return Load(buffer, index)
+
+
+def loop_ranges(axes: Sequence[Axis]) -> dict[object, tuple[int | None, int | None]]:
+    """The interval of each loop variable."""
+    result: dict[object, tuple[int | None, int | None]] = {}
+    for axis in axes:
+        _, high = dims.bounds(axis.extent)
+        result[axis.var] = (0, None if high is None else max(high - 1, 0))
+    return result
+
+
+def nest(axes: Sequence[Axis], kind: str, body: Stmt) -> Stmt:
+    """`body` inside loops, the first axis outermost."""
+    for axis in reversed(axes):
+        body = For(axis.var, axis.extent, kind, body)
+    return body
+
+
+class _Simplify(ExprRewriter):
+    """Simplifies indices by the intervals of the loops around."""
+
+    def __init__(self, ranges: dict[object, tuple[int | None, int | None]]) -> None:
+        super().__init__()
+        self.ranges = ranges
+
+    def dim(self, dim: Dim) -> Dim:
+        if isinstance(dim, int):
+            return dim
+        return dims.simplify(super().dim(dim), self.ranges)
+
+
+def element(
+    targets: Sequence[tuple[Buffer, tuple[Dim, ...]]],
+    body: Expr,
+    ranges: dict[object, tuple[int | None, int | None]],
+) -> Stmt:
+    """Statements that compute `body` once and store it: reductions become accumulator loops."""
+    collected: list[tuple[Buffer, Reduce]] = []
+    value = _extract_reductions(body, collected)
+    value = _Simplify(ranges)(value)
+    stores = block(*(Store(b, index, value) for b, index in targets))
+    if len(targets) > 1:
+        (first, index), rest = targets[0], targets[1:]
+        copies = [Store(b, i, Load(first, index)) for b, i in rest]
+        stores = block(Store(first, index, value), *copies)
+    parts = [_accumulate(buffer, node, ranges) for buffer, node in collected]
+    result = block(*parts, stores)
+    for buffer, _ in reversed(collected):
+        result = Alloc(buffer, result)
+    return result
+
+
+def _extract_reductions(body: Expr, collected: list[tuple[Buffer, Reduce]]) -> Expr:
+    """Replace each outermost reduction by a load of an accumulator."""
+
+    class Extract(ExprRewriter):
+        def leaf(self, expr: Expr) -> Expr | None:
+            if not isinstance(expr, Reduce):
+                return None
+            kind = expr.dtype.accumulator
+            accumulator = Buffer(f"acc{len(collected)}", (), kind, "register")
+            collected.append((accumulator, expr))
+            return cast(Load(accumulator, ()), expr.dtype)
+
+    return Extract()(body)
+
+
+def _accumulate(
+    buffer: Buffer, node: Reduce, ranges: dict[object, tuple[int | None, int | None]]
+) -> Stmt:
+    inner_ranges = {**ranges, **loop_ranges(node.axes)}
+    start = Store(buffer, (), neutral(node.kind, buffer.dtype))
+    nested: list[tuple[Buffer, Reduce]] = []
+    body = _extract_reductions(node.body, nested)
+    value = _Simplify(inner_ranges)(body)
+    if value.dtype != buffer.dtype:
+        value = Cast(value, buffer.dtype)
+    update: Stmt = Update(buffer, (), REDUCTIONS[node.kind], value)
+    update = block(*(_accumulate(b, r, inner_ranges) for b, r in nested), update)
+    for inner, _ in reversed(nested):
+        update = Alloc(inner, update)
+    return block(start, nest(node.axes, "serial", update))

@@ -1,0 +1,28 @@
+"""Memory planning: offsets in one arena for buffers with live ranges. Knows no operators or graphs.
+
+`place` plans fixed sizes, `place_symbolic` sizes that are known at run time only, `check` judges.
+"""
+
+from symgraph.kernel.memory.check import check
+from symgraph.kernel.memory.interval import (
+    Interval,
+    MemoryPlanError,
+    Placement,
+    lower_bound,
+    naive_total,
+)
+from symgraph.kernel.memory.place import place
+from symgraph.kernel.memory.symbolic import SymbolicInterval, SymbolicPlacement, place_symbolic
+
+__all__ = [
+    "Interval",
+    "MemoryPlanError",
+    "Placement",
+    "SymbolicInterval",
+    "SymbolicPlacement",
+    "check",
+    "lower_bound",
+    "naive_total",
+    "place",
+    "place_symbolic",
+]

@@ -1,0 +1,297 @@
+"""Beam search: many unfinished packings grow side by side, and the most promising survive.
+
+Owns the method for the hard cases. Packings grow from the ground: each round takes, in each
+packing, the lowest section floor and lets every buffer rest there that can, or raises the floor to
+its surroundings. A packing whose relaxation (`relaxation.bounds`) reaches past the capacity is
+dropped; of the others the `width` best by a weighted sum of features go on:
+
+  waste      bytes per section that nothing can fill any more, relative to the spare bytes there
+  steps, walls   how rough the skyline is: how often, and by how much, it changes between sections
+  lifted     how high the unplaced buffers have been lifted, weighted by area
+  height     the relaxation itself
+  progress   how much of the difficult (large and long-lived) has been placed, less `raised` for
+             each floor raised
+
+The weights come from a random search over instances of `benchmarks/memory/hard_cases.py`, with
+hand corrections; how well they carry over to other kinds of instances is not known. All packings
+are rows of a few arrays, so that numpy does the inner loops. Neither a proof nor a random choice is
+made here: equal input gives equal output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import count
+
+import numpy as np
+import numpy.typing as npt
+
+from symgraph.kernel.memory.problem import Bools, Ints, Problem
+from symgraph.kernel.memory.relaxation import (
+    Tables,
+    bounds,
+    floors,
+    narrowed,
+    start_levels,
+    tabulate,
+)
+
+Floats = npt.NDArray[np.float64]
+NARROW_EVERY = 16
+FIRST_STAGE = 1.5
+ROUND_OVERHEAD = 40_000
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The score is the weighted sum of features, lower is better."""
+
+    waste: float = 1.0
+    steps: float = 1.2
+    walls: float = 0.5
+    lifted: float = 0.3
+    height: float = 0.3
+    progress: float = 3.0
+    raised: float = 0.3
+    size_power: float = 0.6
+    duration_power: float = 0.7
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BeamResult:
+    """Offsets in granules (-1 where unplaced, if no packing was found) and what was learned.
+
+    `work` counts the table entries examined; `blame` says how often each buffer was still waiting
+    where the packings overflowed.
+    """
+
+    found: bool
+    offsets: Ints
+    work: int
+    blame: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _States:
+    """Unfinished packings, one per row."""
+
+    levels: Ints  # [state, buffer], padded as in `relaxation`
+    skyline: Ints  # [state, section]: the floor, or the last top where nothing is left
+    left: Ints  # [state, section]: bytes still to be placed
+    offsets: Ints  # [state, buffer], -1 for unplaced
+    progress: Floats  # [state]
+
+    def pick(self, rows: Ints) -> _States:
+        return _States(
+            self.levels[rows],
+            self.skyline[rows],
+            self.left[rows],
+            self.offsets[rows],
+            self.progress[rows],
+        )
+
+
+def beam(
+    problem: Problem,
+    capacity: int,
+    width: int,
+    weights: Weights,
+    urgency: Floats,
+    work_limit: int,
+    kept: Ints | None = None,
+) -> BeamResult:
+    """Look for a packing of at most `capacity` granules with `width` packings side by side.
+
+    `kept` are offsets to start from, -1 for buffers still to be placed. Nothing that is to be
+    placed may go below a kept buffer it meets.
+    """
+    difficulty = _difficulty(problem, weights) * urgency
+    search = _Beam(tabulate(problem), capacity, width, weights, difficulty / difficulty.sum())
+    return search.run(work_limit, kept)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Beam:
+    tables: Tables
+    capacity: int
+    width: int
+    weights: Weights
+    difficulty: Floats
+
+    def run(self, work_limit: int, kept: Ints | None) -> BeamResult:
+        states, work = self._start(kept), 0
+        here = self
+        for step in count():
+            if work >= work_limit:
+                return BeamResult(False, states.offsets[0], work, here._blame(states))
+            if step % NARROW_EVERY == 0:
+                unplaced: Bools = np.any(states.levels[:, :-1] < self.tables.far, axis=0)
+                here = replace(self, tables=narrowed(self.tables, unplaced))
+            parents = states
+            states, height, examined = here._expanded(states)
+            work += examined * here.tables.residents.size + ROUND_OVERHEAD
+            if not len(states.levels):
+                furthest = parents.offsets[parents.progress.argmax()]
+                return BeamResult(False, furthest, work, here._blame(parents))
+            complete = (states.left.max(axis=1, initial=0) == 0).nonzero()[0]
+            if len(complete):
+                offsets = states.offsets[complete[0]]
+                return BeamResult(True, offsets, work, np.zeros(len(offsets)))
+            states = here._survivors(states, height)
+        raise AssertionError("unreachable")
+
+    def _start(self, kept: Ints | None) -> _States:
+        problem, dtype = self.tables.problem, self.tables.dtype
+        left: Ints = problem.load.astype(dtype)
+        states = _States(
+            start_levels(self.tables)[None],
+            np.zeros((1, problem.sections), dtype),
+            left[None],
+            np.full((1, problem.count), -1, dtype),
+            np.zeros(1),
+        )
+        if kept is not None:
+            for j in kept.argsort(kind="stable")[(kept < 0).sum() :]:
+                states = self._placed(states, j[None], kept[j][None])
+        return states
+
+    def _expanded(self, states: _States) -> tuple[_States, Ints, int]:
+        """All feasible successors, their relaxations, and the number of successors examined."""
+        far = self.tables.far
+        rows = np.arange(len(states.levels))
+        section, level = self._lowest(states)
+        residents = self.tables.residents[section]
+        heights = states.levels[rows[:, None], residents]
+        rests, place = (heights == level[:, None]).nonzero()
+        placed = self._placed(states.pick(rests), residents[rests, place], level[rests])
+        own = np.where(heights > level[:, None], heights, far).min(axis=1)
+        open_sections = (states.left > 0) & (states.skyline > level[:, None])
+        around = np.where(open_sections, states.skyline, far).min(axis=1)
+        height = np.minimum(own, around)
+        raised_rows = (height + states.left[rows, section] <= self.capacity).nonzero()[0]
+        raised = self._raised(states.pick(raised_rows), section[raised_rows], height[raised_rows])
+        successors = _joined(placed, raised)
+        return (*self._feasible(successors), len(successors.levels))
+
+    def _lowest(self, states: _States) -> tuple[Ints, Ints]:
+        """The lowest floor, at that end of its valley where fewer buffers can rest."""
+        rows = np.arange(len(states.levels))
+        far = self.tables.far
+        floor = np.where(states.left > 0, states.skyline, far)
+        early = floor.argmin(axis=1)
+        late = floor.shape[1] - 1 - floor[:, ::-1].argmin(axis=1)
+        heights = states.levels.take(self.tables.columns, axis=-1)
+        choices = (heights == floor[:, None, :]).sum(axis=1)
+        section = np.where(choices[rows, late] < choices[rows, early], late, early)
+        return section, floor[rows, section]
+
+    def _placed(self, states: _States, chosen: Ints, level: Ints) -> _States:
+        """Row by row, `chosen` rests on `level`."""
+        problem, far = self.tables.problem, self.tables.far
+        rows = np.arange(len(chosen))
+        ends: Ints = (level + problem.sizes[chosen]).astype(self.tables.dtype)
+        top = ends[:, None]
+        levels = states.levels[:, :-1]
+        rests = _aligned(problem, top)
+        np.maximum(levels, rests, out=levels, where=problem.meets[chosen] & (levels < far))
+        levels[rows, chosen] = far
+        covered = problem.live.T[chosen]
+        skyline = np.where(covered, top, states.skyline)
+        left = states.left - np.where(covered, problem.sizes[chosen][:, None], 0)
+        states.offsets[rows, chosen] = level
+        progress = states.progress + self.difficulty[chosen]
+        return _States(
+            states.levels, skyline, left.astype(self.tables.dtype), states.offsets, progress
+        )
+
+    def _raised(self, states: _States, section: Ints, height: Ints) -> _States:
+        """Row by row, nothing in `section` rests below `height`."""
+        problem, far = self.tables.problem, self.tables.far
+        levels = states.levels[:, :-1]
+        rests = _aligned(problem, height[:, None])
+        np.maximum(levels, rests, out=levels, where=problem.live[section] & (levels < far))
+        return replace(states, progress=states.progress - self.weights.raised / problem.count)
+
+    def _feasible(self, states: _States) -> tuple[_States, Ints]:
+        """Without those that must exceed the capacity: first by the floors, then by `bounds`."""
+        floor = floors(self.tables, states.levels)
+        skyline = np.where(states.left > 0, floor, states.skyline)
+        states = replace(states, skyline=skyline)
+        states = states.pick(_within(skyline + states.left, self.capacity))
+        if len(states.levels) > FIRST_STAGE * self.width:
+            ranked = self._score(states, states.skyline + states.left).argsort(kind="stable")
+            states = states.pick(ranked[: int(FIRST_STAGE * self.width)])
+        height = bounds(self.tables, states.levels)
+        height = np.where(states.left > 0, height, states.skyline)
+        kept = _within(height, self.capacity)
+        return states.pick(kept), height[kept]
+
+    def _survivors(self, states: _States, height: Ints) -> _States:
+        """The best `width` by score, without those equal to a better one."""
+        ranked = self._score(states, height).argsort(kind="stable")[: 3 * self.width]
+        seen: set[bytes] = set()
+        kept: list[int] = []
+        for row in ranked.tolist():
+            digest = states.levels[row].tobytes()
+            if digest not in seen:
+                seen.add(digest)
+                kept.append(row)
+                if len(kept) == self.width:
+                    break
+        return states.pick(np.array(kept, np.int64))
+
+    def _blame(self, states: _States) -> Floats:
+        """Who waits in the sections closest to overflow, averaged over the dying packings."""
+        problem = self.tables.problem
+        height = bounds(self.tables, states.levels)
+        tight = (height >= height.max(axis=1)[:, None]).astype(np.float64)
+        waiting = states.levels[:, :-1] < self.tables.far
+        blame: Floats = ((tight @ problem.live.astype(np.float64) > 0) & waiting).mean(axis=0)
+        return blame
+
+    def _score(self, states: _States, height: Ints) -> Floats:
+        problem, weights, capacity = self.tables.problem, self.weights, self.capacity
+        spare = (capacity - problem.load) / capacity + 1e-4
+        waste = np.maximum(height - problem.load, 0) / capacity / spare
+        slopes = np.abs(np.diff(states.skyline, axis=1))
+        area = (problem.sizes * (problem.last - problem.first)).astype(np.float64)
+        levels = np.where(states.levels < self.tables.far, states.levels, 0)[:, :-1]
+        score: Floats = (
+            weights.waste * waste.mean(axis=1)
+            + weights.steps * (slopes != 0).sum(axis=1) / problem.sections
+            + weights.walls * slopes.sum(axis=1) / (capacity * problem.sections)
+            + weights.lifted * (levels @ (area / area.sum())) / capacity
+            + weights.height * height.max(axis=1) / capacity
+            - weights.progress * states.progress
+        )
+        return score
+
+
+def _difficulty(problem: Problem, weights: Weights) -> Floats:
+    size = problem.sizes / problem.bound
+    duration = (problem.last - problem.first) / problem.sections
+    difficulty: Floats = size**weights.size_power * duration**weights.duration_power
+    return difficulty
+
+
+def _aligned(problem: Problem, heights: Ints) -> Ints:
+    """Heights rounded up to each buffer's alignment: [row, buffer]."""
+    if (problem.alignments == 1).all():
+        return heights
+    rounded: Ints = -(-heights // problem.alignments) * problem.alignments
+    return rounded.astype(heights.dtype)
+
+
+def _within(heights: Ints, capacity: int) -> Ints:
+    rows: Ints = (heights.max(axis=1, initial=0) <= capacity).nonzero()[0]
+    return rows
+
+
+def _joined(a: _States, b: _States) -> _States:
+    return _States(
+        np.concatenate([a.levels, b.levels]),
+        np.concatenate([a.skyline, b.skyline]),
+        np.concatenate([a.left, b.left]),
+        np.concatenate([a.offsets, b.offsets]),
+        np.concatenate([a.progress, b.progress]),
+    )

@@ -1,0 +1,237 @@
+"""The memory planner: greedy portfolio, then beam search, then exact search; checked at the end.
+
+Owns `place` and its strategy, nothing of the methods. Parts of the problem that share no step are
+planned one by one against a common target, the largest of their lower bounds: a part that fits
+below it needs no better plan. Each method runs only if those before it missed the target.
+
+Effort is counted in *work*, table entries examined (some nanoseconds each), so the result
+depends on the input alone. The clock is a last resort for slow machines; a plan that it cut short
+says so in `Placement.method`.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from symgraph.kernel.memory.beam import BeamResult, Floats, Weights, beam
+from symgraph.kernel.memory.check import check
+from symgraph.kernel.memory.heuristics import completed, portfolio
+from symgraph.kernel.memory.interval import (
+    Interval,
+    Placement,
+    granule,
+    lower_bound,
+    naive_total,
+)
+from symgraph.kernel.memory.problem import Ints, Problem, components
+from symgraph.kernel.memory.relaxation import entries
+from symgraph.kernel.memory.search import MOST_BUFFERS, Outcome, search
+
+FIRST_WIDTH = 16
+FIRST_GAP = 0.04
+WIDEN = 1.25
+SPREAD = 0.6
+BLAME = 0.5
+FORGET = 0.9
+REPAIRS = 4
+NODE_OVERHEAD = 5_000
+WORK_LIMIT = 1_500_000_000
+
+
+def place(
+    intervals: Sequence[Interval],
+    *,
+    time_limit_seconds: float = 30.0,
+    work_limit: int = WORK_LIMIT,
+    seed: int = 0,
+) -> Placement:
+    """Offsets that keep simultaneously live buffers apart, with a total as small as can be found.
+
+    Raises: MemoryPlanError if the plan fails its own check, which would be a bug.
+    """
+    unit = granule(intervals)
+    bound = lower_bound(intervals)
+    budget = _Budget(work_limit, time.monotonic() + time_limit_seconds)
+    plans = _plan_parts(components(intervals), budget, seed)
+    offsets = [0] * len(intervals)
+    for plan in plans:
+        for identity, offset in zip(plan.problem.identities, plan.offsets.tolist(), strict=True):
+            offsets[identity] = offset * unit
+    total = unit * max((plan.peak for plan in plans), default=0)
+    least = max([bound, *(plan.least * unit for plan in plans)])
+    check(intervals, offsets, total)
+    method = _method(plans, total <= least, budget)
+    return Placement(tuple(offsets), total, bound, naive_total(intervals), total <= least, method)
+
+
+@dataclass(slots=True)
+class _Budget:
+    """What may still be spent."""
+
+    work: int
+    deadline: float
+
+    @property
+    def late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    @property
+    def spent(self) -> bool:
+        return self.work <= 0 or self.late
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """The best packing of one part, and the peak that no packing of it can beat."""
+
+    problem: Problem
+    offsets: Ints
+    peak: int
+    least: int
+    method: str
+
+    def better(self, offsets: Ints, method: str) -> _Plan:
+        peak = int((offsets + self.problem.sizes).max())
+        if peak >= self.peak:
+            return self
+        return replace(self, offsets=offsets.astype(np.int64), peak=peak, method=method)
+
+
+def _plan_parts(problems: Sequence[Problem], budget: _Budget, seed: int) -> list[_Plan]:
+    """The part that looks worst comes first: the others need not be better than it ends up."""
+    plans: list[_Plan] = []
+    for problem in problems:
+        packing = portfolio(problem)
+        plans.append(_Plan(problem, packing.offsets, packing.peak, problem.bound, packing.method))
+    target = max((problem.bound for problem in problems), default=0)
+    plans.sort(key=lambda plan: -plan.peak)
+    for index, plan in enumerate(plans):
+        plans[index] = _improved(plan, target, budget, seed)
+        target = max(target, plans[index].peak)
+    return plans
+
+
+def _improved(plan: _Plan, target: int, budget: _Budget, seed: int) -> _Plan:
+    """A quick exact try, then the beam, then exact search for what is left of the budget."""
+    work = budget.work
+    plan = _searched(plan, target, budget, work // 20)
+    plan = _beamed(plan, max(target, plan.least), budget, work - work // 5, seed)
+    return _searched(plan, target, budget, budget.work)
+
+
+def _beamed(plan: _Plan, target: int, budget: _Budget, work: int, seed: int) -> _Plan:
+    """Beams with perturbed weights in either direction of time, wider and wider.
+
+    Each attempt asks for the target, and for a peak between the target and the best so far, which
+    comes closer to the target after a success and recedes after failures. Buffers that were still
+    waiting where a beam died are more urgent in the next: "squeaky wheel optimization" (Joslin and
+    Clements, JAIR 1999).
+    """
+    rng = random.Random(seed)
+    directions = (plan.problem, plan.problem.mirrored())
+    urgency = np.ones(plan.problem.count)
+    floor_work, most, attempt, gap = budget.work - work, work // 5, 0, target * FIRST_GAP
+    while plan.peak > target and budget.work > floor_work and not budget.late:
+        weights = Weights() if attempt < 2 else _perturbed(Weights(), rng)
+        width = FIRST_WIDTH + attempt // 2
+        asked = min(plan.peak - 1, target + int(gap))
+        for capacity in dict.fromkeys((target, asked)):
+            work = min(budget.work, most)
+            result = beam(directions[attempt % 2], capacity, width, weights, urgency, work)
+            budget.work -= result.work
+            urgency = (urgency * (1.0 + BLAME * result.blame)) ** FORGET
+            plan = _adopted(plan, result, f"beam search of width {width}")
+            if result.found:
+                gap = (plan.peak - target) / 2
+                break
+        else:
+            gap = min(gap * WIDEN, plan.peak - target)
+        attempt += 1
+        plan = _repaired(plan, target, rng, urgency, budget, most)
+    return plan
+
+
+def _adopted(plan: _Plan, result: BeamResult, method: str) -> _Plan:
+    """The packing found, or the one that failed with the rest put wherever it fits."""
+    if result.found:
+        return plan.better(result.offsets, method)
+    return plan.better(completed(plan.problem, result.offsets), f"{method}, completed greedily")
+
+
+def _repaired(
+    plan: _Plan, target: int, rng: random.Random, urgency: Floats, budget: _Budget, most: int
+) -> _Plan:
+    """Rebuild the upper part of the best packing, or of its reflection, a few times."""
+    reflectable = bool((plan.problem.alignments == 1).all())
+    for _ in range(REPAIRS):
+        if plan.peak <= target or budget.spent:
+            break
+        offsets = plan.offsets
+        if reflectable and rng.random() < 0.5:
+            offsets = _sunk(plan.problem, plan.peak - offsets - plan.problem.sizes)
+        level = plan.peak * rng.uniform(0.1, 0.8)
+        kept = np.where(offsets < level, offsets, -1)
+        if kept.min() >= 0:
+            continue
+        gap = plan.peak - target
+        asked = target + min(gap - 1, int(gap * rng.choice((0.0, 0.4, 0.7, 0.85, 1.0))))
+        width = FIRST_WIDTH * rng.choice((1, 2, 3))
+        weights = _perturbed(Weights(), rng)
+        result = beam(plan.problem, asked, width, weights, urgency, min(budget.work, most), kept)
+        budget.work -= result.work
+        plan = _adopted(plan, result, "beam search and repair")
+    return plan
+
+
+def _sunk(problem: Problem, offsets: Ints) -> Ints:
+    """Every buffer in the order of offsets moved as low as it can be: no gap survives below."""
+    skyline = np.zeros(problem.sections, np.int64)
+    sunk = np.zeros_like(offsets)
+    for j in offsets.argsort(kind="stable").tolist():
+        under = skyline[problem.first[j] : problem.last[j]]
+        sunk[j] = under.max()
+        under[:] = sunk[j] + problem.sizes[j]
+    return sunk
+
+
+def _perturbed(weights: Weights, rng: random.Random) -> Weights:
+    """Each weight times a random factor; the price of raising a floor varies most."""
+    factors = {f.name: math.exp(rng.uniform(-SPREAD, SPREAD)) for f in fields(weights)}
+    factors["raised"] **= 4
+    return Weights(**{name: getattr(weights, name) * by for name, by in factors.items()})
+
+
+def _searched(plan: _Plan, target: int, budget: _Budget, work: int) -> _Plan:
+    """Exact search: first at the target, then just below the best packing, until one fails."""
+    if plan.problem.count > MOST_BUFFERS:
+        return plan
+    cost = entries(plan.problem) + NODE_OVERHEAD
+    capacity = max(target, plan.least)
+    while plan.peak > max(target, plan.least) and work >= cost and not budget.late:
+        result = search(plan.problem, capacity, work // cost, budget.deadline)
+        budget.work -= result.nodes * cost
+        work -= result.nodes * cost
+        if result.outcome is Outcome.FOUND:
+            plan = plan.better(result.offsets, "exact search")
+        elif result.outcome is Outcome.IMPOSSIBLE:
+            plan = replace(plan, least=max(plan.least, capacity + 1))
+        else:
+            break
+        capacity = plan.peak - 1
+    return plan
+
+
+def _method(plans: Sequence[_Plan], proved: bool, budget: _Budget) -> str:
+    if not plans:
+        return "nothing to place"
+    worst = max(plans, key=lambda plan: plan.peak)
+    if proved:
+        return worst.method
+    reason = "time limit" if budget.late else "work limit"
+    return f"{worst.method}; not proved optimal, stopped by the {reason}"
