@@ -1,0 +1,250 @@
+"""What a memory plan costs at given extents, why, and what would lower it.
+
+Reads a planned program and nothing else; the same data as text, as JSON and as attributes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..errors import InputError, MemoryPlanError
+from ..kernel import dims
+from ..kernel.dims import Dim, DimVar
+from .program import MemoryPlan, Program, ProgramBuffer, live_ranges
+
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTensor:
+    """A buffer of the arena: the user's name and line, its bytes, and the steps it lives in."""
+
+    name: str
+    origin: str
+    type: str
+    offset: int
+    nbytes: int
+    first: int
+    last: int
+    over: str = ""
+    """The tensor that it is written over, at its first step."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReport:
+    """A plan at fixed extents.
+
+    `planned` is the arena; `lower_bound` the most bytes alive in one step, which no plan can beat;
+    `naive` the sum of all tensors; `proved` that planned is the least possible.  `scratch` is what
+    kernels need beside the arena while they run, all threads together.
+    """
+
+    program: str
+    extents: Mapping[str, int]
+    planned: int
+    lower_bound: int
+    naive: int
+    proved: bool
+    method: str
+    formula: str
+    scratch: int
+    inputs: int
+    outputs: int
+    constants: int
+    peak_step: int
+    peak_label: str
+    peak_origin: str
+    steps: int
+    tensors: tuple[LiveTensor, ...]
+    at_peak: tuple[LiveTensor, ...]
+    advice: tuple[str, ...]
+
+    @property
+    def ratio(self) -> float:
+        """Planned over lower bound: 1.0 is perfect."""
+        return self.planned / self.lower_bound if self.lower_bound else 1.0
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Everything as plain data."""
+        return {**asdict(self), "ratio": self.ratio}
+
+    def to_json(self) -> str:
+        """Everything as JSON text."""
+        return json.dumps(self.data, indent=1, default=str)
+
+    def __str__(self) -> str:
+        return _text(self)
+
+
+def memory_report(
+    program: Program, extents: Mapping[str, int] | None = None, scratch: int = 0
+) -> MemoryReport:
+    """The plan of a program; open extents not given are those the plan was chosen by.
+
+    Raises: InputError for an extent that the program does not have; MemoryPlanError without a plan.
+    """
+    plan = program.plan
+    if plan is None:
+        raise MemoryPlanError(f"program {program.name} has no memory plan")
+    env = _extents(program, plan, extents or {})
+    ranges = live_ranges(program)
+    tensors = _tensors(plan, ranges, env)
+    alive = _alive(program, tensors, plan, env)
+    bound = max(alive, default=0)
+    step = alive.index(bound) if alive else 0
+    at_peak = sorted(
+        (t for t in tensors if t.first <= step <= t.last), key=lambda t: (-t.nbytes, t.offset)
+    )
+    planned = _value(plan.nbytes, env)
+    here = program.steps[step] if program.steps else None
+    label, origin = ("", "") if here is None else (here.label, here.origin)
+    return MemoryReport(
+        program.name,
+        {v.name: n for v, n in env.items()},
+        planned,
+        bound,
+        sum(_aligned(t.nbytes) for t in tensors),
+        planned == bound or (plan.proved and env == _extents(program, plan, {})),
+        plan.method,
+        str(plan.nbytes),
+        scratch,
+        sum(_value(p.type.nbytes, env) for p in program.inputs),
+        sum(_value(p.type.nbytes, env) for p in program.outputs if not p.updates),
+        sum(c.array.nbytes for c in program.constants),
+        step,
+        label,
+        origin,
+        len(program.steps),
+        tensors,
+        tuple(at_peak),
+        _advice(program, at_peak, step, planned, bound),
+    )
+
+
+def _extents(program: Program, plan: MemoryPlan, given: Mapping[str, int]) -> dict[DimVar, int]:
+    names = {v.name for v in program.dims}
+    for name, size in given.items():
+        if name not in names:
+            known = ", ".join(sorted(names)) or "none"
+            raise InputError(f"memory report: there is no open extent {name!r}; there is {known}")
+        if size < 0:
+            raise InputError(f"memory report: extent {name} must not be negative, got {size}")
+    sample = dict(plan.sample)
+    return {DimVar(n): given.get(n, sample.get(n, 1)) for n in sorted(names)}
+
+
+def _value(dim: Dim, env: Mapping[DimVar, int]) -> int:
+    return int(dims.evaluate(dim, dict(env)))
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT
+
+
+def _tensors(
+    plan: MemoryPlan,
+    ranges: Mapping[ProgramBuffer, tuple[int, int]],
+    env: Mapping[DimVar, int],
+) -> tuple[LiveTensor, ...]:
+    over = {target: source for source, target in plan.shared}
+    return tuple(
+        LiveTensor(
+            buffer.source or buffer.name,
+            buffer.origin,
+            str(buffer.type),
+            _value(offset, env),
+            _value(buffer.type.nbytes, env),
+            ranges[buffer][0],
+            ranges[buffer][1] - 1,
+            over[buffer].source or over[buffer].name if buffer in over else "",
+        )
+        for buffer, offset in plan.offsets
+    )
+
+
+def _alive(
+    program: Program,
+    tensors: tuple[LiveTensor, ...],
+    plan: MemoryPlan,
+    env: Mapping[DimVar, int],
+) -> list[int]:
+    """Bytes alive in each step; a tensor written over another one counts from the next step."""
+    change = [0] * (len(program.steps) + 1)
+    for tensor in tensors:
+        size = _aligned(tensor.nbytes)
+        change[tensor.first + bool(tensor.over)] += size
+        change[tensor.last + 1] -= size
+    alive, total = [], 0
+    for step in range(len(program.steps)):
+        total += change[step]
+        alive.append(total)
+    return alive
+
+
+def _advice(
+    program: Program, at_peak: list[LiveTensor], step: int, planned: int, bound: int
+) -> tuple[str, ...]:
+    """What the numbers say would lower the peak."""
+    if not at_peak:
+        return ()
+    found = []
+    if planned > bound:
+        found.append(
+            f"the plan is {planned - bound} bytes above the lower bound: fixed extents "
+            f"(shapes=) allow a tighter search"
+        )
+    waiting = [t for t in at_peak if t.first < step < t.last and not _touched(program, t, step)]
+    if waiting:
+        held = sum(t.nbytes for t in waiting)
+        names = ", ".join(t.name for t in waiting[:3]) + (", ..." if len(waiting) > 3 else "")
+        found.append(
+            f"{held} bytes only wait for a later step ({names}): computing them again there, or "
+            f"using them earlier, would free them"
+        )
+    used = [t for t in at_peak if _touched(program, t, step)]
+    if used:
+        largest = used[0]
+        found.append(
+            f"step {step} itself needs {largest.name} ({largest.nbytes} bytes): a smaller batch, "
+            f"a narrower dtype, or a fusion with its neighbour would lower it"
+        )
+    return tuple(found)
+
+
+def _touched(program: Program, tensor: LiveTensor, step: int) -> bool:
+    arguments = program.steps[step].arguments
+    return any((b.root.source or b.root.name) == tensor.name for b in arguments)
+
+
+def _text(report: MemoryReport) -> str:
+    sizes = ", ".join(f"{n}={size}" for n, size in report.extents.items())
+    proof = "proved minimal" if report.proved else "not proved minimal"
+    lines = [
+        f"{report.program}: {report.steps} steps, {len(report.tensors)} tensors in the arena"
+        + (f", at {sizes}" if sizes else ""),
+        f"  planned      {report.planned:>16,} bytes  ({proof}; {report.method})",
+        f"  lower bound  {report.lower_bound:>16,} bytes  (ratio {report.ratio:.4f})",
+        f"  naive        {report.naive:>16,} bytes  (every tensor by itself)",
+        f"  scratch      {report.scratch:>16,} bytes  (of kernels, all threads)",
+        f"  outside      {report.inputs + report.outputs + report.constants:>16,} bytes  "
+        f"(inputs {report.inputs:,}, outputs {report.outputs:,}, constants {report.constants:,})",
+    ]
+    if sizes:
+        lines.append(f"  for all extents: {report.formula}")
+    if report.at_peak:
+        place = f" ({report.peak_origin})" if report.peak_origin else ""
+        lines += ["", f"alive at the peak, step {report.peak_step} {report.peak_label}{place}:"]
+    width = max((len(t.name) for t in report.at_peak), default=0)
+    for t in report.at_peak:
+        note = f"  over {t.over}" if t.over and t.first == report.peak_step else ""
+        lines.append(
+            f"  {t.name:<{width}}  {t.nbytes:>14,}  {t.type}  steps {t.first}..{t.last}"
+            f"  {t.origin}{note}"
+        )
+    if report.advice:
+        lines += ["", "what would lower it:", *(f"  - {a}" for a in report.advice)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,442 @@
+"""The operator contract: one class is one operator, and says everything about it.
+
+    native     class X(Op):           forward(self, *tensors) -> Compute(s)
+    composite  class X(CompositeOp):  forward(self, *symbols) -> Symbol(s)
+    host       class X(HostOp):       forward(is_train, in_data, out_data), numpy arrays; host.py
+
+The fields of the (frozen) class are the operator's attributes.  `registry` knows operators by name
+for files and for the arithmetic of symbols; a class works without being registered.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+
+from ..errors import AttributeValueError, GradientError, UnknownOperatorError
+from ..kernel.compute import Compute, Tensor
+from .initializer import Constant as ConstantInit
+from .initializer import Initializer
+from .tensor_type import UNKNOWN, TensorType
+
+if TYPE_CHECKING:
+    from .infer import DTypeView, ShapeView, Unifier
+    from .layout import Layout
+    from .symbol import Symbol
+
+Array = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """An input that the operator makes as a variable when the caller gives none.
+
+    `needed` tells from the operator's attributes whether the input exists at all.
+    """
+
+    argument: str
+    init: Initializer = ConstantInit(0.0)
+    auxiliary: bool = False
+    dtype: str | None = None
+    needed: Callable[[Any], bool] = lambda op: True
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One case for the tests of an operator.
+
+    `inputs` are arrays, or shapes to be filled from a seeded generator uniformly in
+    [low, high) (integers in that range for integer dtypes).  `gradient` False: not
+    differentiable there.
+    """
+
+    op: Op
+    inputs: tuple[Any, ...]
+    dtype: str = "float32"
+    low: float = -1.0
+    high: float = 1.0
+    gradient: bool = True
+    rtol: float | None = None
+    atol: float | None = None
+
+
+class Samples:
+    """Samples stated inside an operator's class, made when they are first asked for.
+
+        samples = Samples(lambda cls: (Sample(cls(axis=1), ((2, 3),)),))
+
+    A base class may state them for all of its subclasses: `cls` is the class that is asked.
+    """
+
+    def __init__(self, make: Callable[[Any], Sequence[Sample]]) -> None:
+        self._make = make
+        self._made: dict[type, tuple[Sample, ...]] = {}
+
+    def __get__(self, instance: Any, owner: type) -> tuple[Sample, ...]:
+        if owner not in self._made:
+            self._made[owner] = tuple(self._make(owner))
+        return self._made[owner]
+
+
+@dataclass(frozen=True)
+class Affine:
+    """`value * scale + shift`: what `Op.affine` reports; None stands for 1 and 0."""
+
+    value: Symbol
+    scale: Symbol | None = None
+    shift: Symbol | None = None
+
+
+class Op:
+    """Base of every operator; see the module's text for the three kinds."""
+
+    __slots__ = ()
+
+    name: ClassVar[str] = ""
+    outputs: ClassVar[tuple[str, ...]] = ("output",)
+    owned: ClassVar[tuple[Owned, ...]] = ()
+    no_gradient: ClassVar[tuple[str, ...]] = ()
+    """Arguments that have no gradient, such as labels."""
+    state: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """(argument, output) pairs: the output is the argument's next value."""
+    in_place: ClassVar[tuple[tuple[int, int], ...]] = ()
+    """(input, output) pairs of non-elementwise operators that may share memory."""
+    commutative: ClassVar[bool] = False
+    may_be_nan: ClassVar[tuple[str, ...]] = ()
+    """Attributes for which NaN is a value like any other, such as what an array is filled with."""
+    pure: ClassVar[bool] = True
+    """Equal inputs give equal outputs, whenever and however often it runs."""
+    samples: ClassVar[Sequence[Sample] | Samples] = ()
+
+    # `*args: Any, **kwargs: Any` lets each operator state its own inputs by name.
+
+    def infer_shape(self, u: Unifier, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Relations between the extents of inputs; returns the shape of each output."""
+        raise NotImplementedError(f"{type(self).__name__} does not define infer_shape")
+
+    def infer_dtype(self, u: Unifier, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Relations between dtypes; by default all inputs and outputs have one."""
+        for other in args[1:]:
+            u.same(args[0], other, "all inputs must have one dtype")
+        return (args[0],) * self.output_count
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The index expression of each output."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward")
+
+    def backward(
+        self, ins: tuple[Symbol, ...], outs: tuple[Symbol, ...], grads: tuple[Symbol | None, ...]
+    ) -> Sequence[Symbol | None]:
+        """The gradient for each input, None for none."""
+        raise GradientError(
+            f"operator {self.name} has no gradient: {type(self).__name__} does not define "
+            f"backward(self, ins, outs, grads)"
+        )
+
+    def symbolic_backward(
+        self, ins: tuple[Symbol, ...], outs: tuple[Symbol, ...], grads: tuple[Symbol | None, ...]
+    ) -> Sequence[Symbol | None]:
+        """What differentiation calls: `backward`, but for operators that run on the host."""
+        return self.backward(ins, outs, grads)
+
+    def reference(self, *args: Any, **kwargs: Any) -> Any:
+        """The same in numpy, written independently of `forward`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define reference")
+
+    def simplify(self, ins: tuple[Symbol, ...]) -> Symbol | Sequence[Symbol] | None:
+        """An equal but simpler form, from local identities; None for none."""
+        return None
+
+    def inference(self, ins: tuple[Symbol, ...]) -> Symbol | Sequence[Symbol] | None:
+        """The form at inference time where it differs (dropout, batch norm); None for the same."""
+        return None
+
+    def only(
+        self, ins: tuple[Symbol, ...], used: tuple[bool, ...]
+    ) -> Sequence[Symbol | None] | None:
+        """A cheaper form when only some outputs are read: an entry for each output, None where
+        `used` is False; or None for no such form."""
+        return None
+
+    def affine(self, ins: tuple[Symbol, ...]) -> Affine | None:
+        """How the output is one input times a scale plus a shift, elementwise with broadcasting;
+        None where it is not."""
+        return None
+
+    def absorb_affine(
+        self, ins: tuple[Symbol, ...], axis: int | None, scale: Symbol | None, shift: Symbol | None
+    ) -> Symbol | None:
+        """The same operator with other inputs that gives `output * scale + shift`.
+
+        `scale` and `shift` are vectors along `axis` of the output, or single numbers where `axis`
+        is None; None stands for 1 and 0.  Return None where the operator cannot take them in.
+
+            linear(x, w, b) * s + t   ->   linear(x, w * s[:, None], b * s + t)
+        """
+        return None
+
+    def layouts(
+        self, ins: Sequence[TensorType], outs: Sequence[TensorType], block: int
+    ) -> tuple[tuple[Layout | None, ...], Layout | None] | None:
+        """The layouts of the inputs and of the output that it works fastest in; None for none."""
+        return None
+
+    def flops(self, ins: Sequence[TensorType], outs: Sequence[TensorType]) -> Any:
+        """Operations of one application; None: count them in the index expression."""
+        return None
+
+    @property
+    def output_count(self) -> int:
+        return len(self.outputs)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        if len(self.outputs) == self.output_count:
+            return self.outputs
+        return tuple(f"output{i}" for i in range(self.output_count))
+
+    @property
+    def is_variable(self) -> bool:
+        return False
+
+    @property
+    def is_host(self) -> bool:
+        return False
+
+    @property
+    def is_view(self) -> bool:
+        """The output is the row-major elements of input 0 under another shape."""
+        return False
+
+    @property
+    def default_dtype(self) -> str | None:
+        """The dtype of the output when nothing says what it is; None: something must say it."""
+        return None
+
+    @property
+    def channelwise(self) -> bool:
+        """Channel c (axis 1) of the output depends on channel c of the inputs alone."""
+        return False
+
+    def typed(self, outs: Sequence[TensorType]) -> Op:
+        """The operator with inferred types written into its attributes, where it needs them."""
+        return self
+
+    @property
+    def is_inferable(self) -> bool:
+        """The operator can tell its outputs' types; else those that a node carries count."""
+        return True
+
+    @property
+    def is_composite(self) -> bool:
+        return False
+
+    def argument_names(self, count: int) -> tuple[str, ...]:
+        """The name of each of `count` inputs."""
+        names, variadic = _signature(_class_of(self))
+        if variadic:
+            rest = count - len(names)
+            return (*names, *(f"{variadic}{i}" for i in range(rest)))
+        return names[:count]
+
+    @property
+    def input_limits(self) -> tuple[int, int | None]:
+        """The least and the greatest number of inputs."""
+        names, variadic = _signature(_class_of(self))
+        optional = _optional(_class_of(self))
+        return len(names) - optional, (None if variadic else len(names))
+
+    @property
+    def attribute_items(self) -> tuple[tuple[str, Any], ...]:
+        """(name, value) of each attribute."""
+        return tuple((f.name, getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]
+
+    def check_attributes(self) -> None:
+        """Demands on attributes beyond their declared kinds, which are checked before (see
+        attributes.py).  Raises: AttributeValueError."""
+
+    def __call__(self, *inputs: Any, name: str | None = None) -> Any:
+        """Apply to symbols; missing owned inputs become variables."""
+        from .symbol import apply
+
+        return apply(self, *inputs, name=name)
+
+
+def _class_of(op: Op) -> Any:
+    return type(op)
+
+
+@cache
+def _parameters(cls: Any) -> tuple[inspect.Parameter, ...]:
+    method = cls.infer_shape if cls.infer_shape is not Op.infer_shape else cls.forward
+    skip = 2 if method is cls.infer_shape else 1
+    return tuple(inspect.signature(method).parameters.values())[skip:]
+
+
+@cache
+def _signature(cls: Any) -> tuple[tuple[str, ...], str]:
+    plain = [p for p in _parameters(cls) if p.kind is not inspect.Parameter.VAR_POSITIONAL]
+    star = [p for p in _parameters(cls) if p.kind is inspect.Parameter.VAR_POSITIONAL]
+    return tuple(p.name for p in plain), (star[0].name if star else "")
+
+
+@cache
+def _optional(cls: Any) -> int:
+    return len([p for p in _parameters(cls) if p.default is not inspect.Parameter.empty])
+
+
+class CompositeOp(Op):
+    """An operator that is a graph of other operators; shapes and gradients follow from them."""
+
+    __slots__ = ()
+
+    @property
+    def is_composite(self) -> bool:
+        return True
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} does not define forward")
+
+
+@dataclass(frozen=True)
+class Variable(Op):
+    """A named input of the graph.
+
+    `role` is "input", "parameter" or "auxiliary"; `hint` names it after the operator that owns it
+    while it has no name of its own.
+    """
+
+    type: TensorType = UNKNOWN
+    role: str = "input"
+    init: Initializer | None = None
+    hint: str = ""
+    name: ClassVar[str] = "variable"
+
+    @property
+    def is_variable(self) -> bool:
+        return True
+
+    @property
+    def default_dtype(self) -> str | None:
+        return "float32"
+
+    def infer_shape(self, u: Unifier) -> tuple[Any, ...]:
+        return (u.declared_shape(self.type),)
+
+    def infer_dtype(self, u: Unifier) -> tuple[Any, ...]:
+        return (u.declared_dtype(self.type),)
+
+
+@dataclass(frozen=True, eq=False)
+class Constant(Op):
+    """An array known when the graph is built."""
+
+    value: np.ndarray[Any, Any]
+    name: ClassVar[str] = "constant"
+
+    def infer_shape(self, u: Unifier) -> tuple[Any, ...]:
+        return (tuple(self.value.shape),)
+
+    def infer_dtype(self, u: Unifier) -> tuple[Any, ...]:
+        from ..kernel.dtypes import as_dtype
+
+        return (as_dtype(self.value.dtype),)
+
+    def reference(self) -> Any:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Opaque(Op):
+    """An operator that a file names but nobody registered: can be drawn, not run."""
+
+    type_name: str
+    attributes: tuple[tuple[str, Any], ...] = ()
+    count: int = 1
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.type_name
+
+    @property
+    def output_count(self) -> int:
+        return self.count
+
+    @property
+    def attribute_items(self) -> tuple[tuple[str, Any], ...]:
+        return self.attributes
+
+    @property
+    def is_inferable(self) -> bool:
+        return False
+
+    def infer_shape(self, u: Unifier, *inputs: ShapeView) -> tuple[Any, ...]:
+        return tuple(u.unknown_shape(i) for i in range(self.count))
+
+    def infer_dtype(self, u: Unifier, *inputs: DTypeView) -> tuple[Any, ...]:
+        return tuple(u.unknown_dtype(i) for i in range(self.count))
+
+    def forward(self, *tensors: Tensor) -> Sequence[Compute]:
+        raise UnknownOperatorError(
+            f"operator {self.type_name!r} is not registered, so the graph can be drawn but not "
+            f"run; import the module that defines it before loading the graph"
+        )
+
+
+class Registry:
+    """Operators by name."""
+
+    def __init__(self) -> None:
+        self._classes: dict[str, type[Op]] = {}
+
+    def add(self, cls: type[Op]) -> None:
+        """Register; the same class may be defined again, as in a notebook cell."""
+        if not cls.name:
+            raise AttributeValueError(f"{cls.__name__}: an operator needs a class attribute `name`")
+        known = self._classes.get(cls.name)
+        if known is not None and (known.__module__, known.__qualname__) != (
+            cls.__module__,
+            cls.__qualname__,
+        ):
+            raise AttributeValueError(
+                f"operator name {cls.name!r} is taken by {known.__module__}.{known.__qualname__}"
+            )
+        self._classes[cls.name] = cls
+
+    def remove(self, name: str) -> None:
+        self._classes.pop(name, None)
+
+    def get(self, name: str) -> type[Op]:
+        if name not in self._classes:
+            import difflib
+
+            near = difflib.get_close_matches(name, self._classes, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UnknownOperatorError(f"unknown operator {name!r}{hint}")
+        return self._classes[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._classes
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._classes))
+
+
+registry = Registry()
+
+C = TypeVar("C", bound=type[Op])
+
+
+def register(cls: C) -> C:
+    """Class decorator: make an operator known by its name."""
+    registry.add(cls)
+    return cls
+
+
+register(Variable)
+register(Constant)

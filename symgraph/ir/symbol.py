@@ -1,0 +1,618 @@
+"""Symbols: what users hold.  A symbol is one value; a group is several.
+
+Arithmetic applies operators found by name in the registry, so this floor names none of the
+classes that implement them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+import numpy as np
+
+from ..errors import AttributeValueError, InputError, NameConflictError, ShapeError
+from ..kernel.dims import Dim
+from ..kernel.dtypes import DType, as_dtype
+from .attributes import check_attributes, with_plain_numbers
+from .graph import Graph, Inference, make_node, topological
+from .initializer import Initializer
+from .node import Node, Value
+from .op import Constant, Op, Owned, Variable, registry
+from .origin import NOWHERE, Origin, caller, current_attributes, current_scope
+from .tensor_type import TensorType, as_shape
+
+Scalar = (int, float, bool, np.generic)
+
+
+class Expression:
+    """What symbols and groups share: everything that concerns the graph behind them."""
+
+    __slots__ = ()
+
+    picture: ClassVar[Callable[[Any], str | None] | None] = None
+    """Draws an expression as SVG in notebooks; the package sets it."""
+
+    def _repr_svg_(self) -> str | None:
+        return None if Expression.picture is None else Expression.picture(self)
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        raise NotImplementedError
+
+    @property
+    def graph(self) -> Graph:
+        """The graph whose outputs these are."""
+        return Graph([s.value for s in self.symbols])
+
+    @property
+    def variables(self) -> tuple[Symbol, ...]:
+        """Every variable, in order of first use."""
+        graph = self.graph
+        return tuple(Symbol(n[0], graph.names[n]) for n in graph.variables)
+
+    def _of_role(self, role: str) -> tuple[Symbol, ...]:
+        graph = self.graph
+        return tuple(Symbol(n[0], graph.names[n]) for n in graph.variables_of(role))
+
+    @property
+    def parameters(self) -> tuple[Symbol, ...]:
+        """The variables that training changes."""
+        return self._of_role("parameter")
+
+    @property
+    def inputs(self) -> tuple[Symbol, ...]:
+        """The variables that are given at every call."""
+        return self._of_role("input")
+
+    @property
+    def auxiliaries(self) -> tuple[Symbol, ...]:
+        """The variables that the graph itself carries from step to step."""
+        return self._of_role("auxiliary")
+
+    def list_variables(self) -> tuple[str, ...]:
+        """The names of all variables, in order of first use."""
+        graph = self.graph
+        return tuple(graph.names[n] for n in graph.variables)
+
+    def list_outputs(self) -> tuple[str, ...]:
+        """The name of each output."""
+        return output_names(self.graph)
+
+    @property
+    def internals(self) -> Group:
+        """Every value of the graph as one group; index it by name."""
+        return Group([Symbol(v) for n in self.graph.nodes for v in n.values])
+
+    def infer_shape(self, **shapes: Any) -> Shapes:
+        """The shape of every variable, intermediate and output, from those given and declared.
+
+        What cannot be known stays unknown; see `complete` and `unknown` of the result.
+        Raises: ShapeError on a contradiction.
+        """
+        return Shapes(self.graph.infer(shapes))
+
+    def infer_type(self, **dtypes: Any) -> DTypes:
+        """The dtype of every variable, intermediate and output.  Raises: DTypeError."""
+        return DTypes(self.graph.infer(None, dtypes))
+
+    def substitute(self, **replacements: Any) -> Any:
+        """The same expression with variables replaced by symbols, by name (composition)."""
+        graph = self.graph
+        by_name = {graph.names[n]: n[0] for n in graph.variables}
+        mapping: dict[Value, Value] = {}
+        for name, symbol in replacements.items():
+            if name not in by_name:
+                known = ", ".join(by_name) or "none"
+                raise NameConflictError(f"no variable is named {name!r}; the variables are {known}")
+            mapping[by_name[name]] = as_symbol(symbol).value
+        new = graph.replace(mapping)
+        symbols = [Symbol(v) for v in new.outputs]
+        return symbols[0] if isinstance(self, Symbol) else Group(symbols)
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """The graph as versioned JSON; `from_json` reads it back identically."""
+        from .serialize import to_json
+
+        return to_json(self.graph, indent=indent)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the graph to a .json file, whole or not at all; `load_graph` reads it back."""
+        from .serialize import save
+
+        return save(self.graph, path)
+
+    def __str__(self) -> str:
+        return str(self.graph)
+
+    def __reduce__(self) -> Any:
+        from .serialize import to_json
+
+        return (_unpickle, (type(self).__name__, to_json(self.graph)))
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        from .serialize import from_json, to_json
+
+        symbols = [Symbol(v) for v in from_json(to_json(self.graph)).outputs]
+        return symbols[0] if isinstance(self, Symbol) else Group(symbols)
+
+
+def from_json(text: str) -> Any:
+    """The symbol, or the group where there are several outputs, that `to_json` wrote.
+
+    Operators that nobody registered can be drawn and written again, not run.
+    Raises: FormatError saying what is wrong and where.
+    """
+    from .serialize import from_json
+
+    symbols = [Symbol(v) for v in from_json(text).outputs]
+    return symbols[0] if len(symbols) == 1 else Group(symbols)
+
+
+def load_graph(path: str | os.PathLike[str]) -> Any:
+    """The symbol, or the group where there are several outputs, of a file that `save` wrote.
+
+    Raises: FormatError naming the file and what is wrong with it.
+    """
+    from .serialize import load
+
+    symbols = [Symbol(v) for v in load(path).outputs]
+    return symbols[0] if len(symbols) == 1 else Group(symbols)
+
+
+def _unpickle(kind: str, text: str) -> Any:
+    from .serialize import from_json
+
+    symbols = [Symbol(v) for v in from_json(text).outputs]
+    return symbols[0] if kind == "Symbol" else Group(symbols)
+
+
+def output_names(graph: Graph) -> tuple[str, ...]:
+    """A name for each output: the node's, with the output's where the operator has several."""
+    names: list[str] = []
+    for value in graph.outputs:
+        base = graph.names[value.node]
+        several = value.node.op.output_count > 1
+        names.append(f"{base}_{value.node.op.output_names[value.index]}" if several else base)
+    return tuple(names)
+
+
+class Symbol(Expression):
+    """One value of a graph; arithmetic on symbols declares further nodes.
+
+    Every public function whose first input is a symbol is a method as well: `x.sum(axis=1)`,
+    `x.reshape(2, -1)`, `x.relu()`.
+    """
+
+    __slots__ = ("_name", "value")
+    __array_ufunc__ = None  # numpy arrays leave mixed arithmetic to us
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            """The methods that methods.py attaches."""
+
+    def __init__(self, value: Value, name: str | None = None) -> None:
+        self.value = value
+        self._name = name
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        return (self,)
+
+    @property
+    def name(self) -> str:
+        """The name of the node in the graph that the symbol was taken from, else in its own."""
+        return self.graph.names[self.value.node] if self._name is None else self._name
+
+    @property
+    def node(self) -> Node:
+        return self.value.node
+
+    @property
+    def type(self) -> TensorType:
+        """What is known of the value from its inputs' declarations."""
+        return self.value.type
+
+    @property
+    def shape(self) -> tuple[Dim, ...] | None:
+        """The shape as far as known from the inputs' declarations; None when the rank is not."""
+        return self.value.type.shape
+
+    @property
+    def dtype(self) -> DType | None:
+        return self.value.type.dtype
+
+    @property
+    def ndim(self) -> int | None:
+        return None if self.shape is None else len(self.shape)
+
+    @property
+    def T(self) -> Symbol:
+        """The axes in reverse order, as `transpose`."""
+        return self._unary("transpose")
+
+    def astype(self, dtype: Any) -> Symbol:
+        """Converted to a dtype, as `cast`."""
+        result = registry.get("cast")(as_dtype(dtype).name)(self)  # type: ignore[call-arg]
+        assert isinstance(result, Symbol)
+        return result
+
+    @property
+    def children(self) -> Group | None:
+        """The direct inputs, None for a variable."""
+        inputs = self.value.node.inputs
+        return Group([Symbol(v) for v in inputs]) if inputs else None
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """The operator's attributes and those of the scopes it was declared in."""
+        node = self.value.node
+        return {**dict(node.attributes), **dict(node.op.attribute_items)}
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __eq__(self, other: object) -> bool:  # identity of values; elementwise is sg.equal
+        return isinstance(other, Symbol) and other.value == self.value
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(
+            "a symbol has no truth value, it stands for an array that is not computed yet; "
+            "use sg.where(condition, a, b) to choose between values"
+        )
+
+    def __len__(self) -> int:
+        shape = self.shape
+        if not shape or not isinstance(shape[0], int):
+            raise TypeError(f"the length of {self!r} is not known")
+        return shape[0]
+
+    def __iter__(self) -> Iterator[Symbol]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<Symbol {self.value.node.label}: {self.type}>"
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(f"{self!r} is symbolic: compile it and call the result to get an array")
+
+    def _binary(self, name: str, other: Any, swap: bool = False) -> Symbol:
+        if not isinstance(other, (Symbol, np.ndarray, *Scalar)):
+            return NotImplemented  # type: ignore[no-any-return]
+        left, right = as_symbol(other) if swap else self, self if swap else as_symbol(other)
+        result = registry.get(name)()(left, right)
+        assert isinstance(result, Symbol)
+        return result
+
+    def __add__(self, other: Any) -> Symbol:
+        return self._binary("add", other)
+
+    def __radd__(self, other: Any) -> Symbol:
+        return self._binary("add", other, True)
+
+    def __sub__(self, other: Any) -> Symbol:
+        return self._binary("subtract", other)
+
+    def __rsub__(self, other: Any) -> Symbol:
+        return self._binary("subtract", other, True)
+
+    def __mul__(self, other: Any) -> Symbol:
+        return self._binary("multiply", other)
+
+    def __rmul__(self, other: Any) -> Symbol:
+        return self._binary("multiply", other, True)
+
+    def __truediv__(self, other: Any) -> Symbol:
+        return self._binary("divide", other)
+
+    def __rtruediv__(self, other: Any) -> Symbol:
+        return self._binary("divide", other, True)
+
+    def __floordiv__(self, other: Any) -> Symbol:
+        return self._binary("floor_divide", other)
+
+    def __rfloordiv__(self, other: Any) -> Symbol:
+        return self._binary("floor_divide", other, True)
+
+    def __mod__(self, other: Any) -> Symbol:
+        return self._binary("remainder", other)
+
+    def __rmod__(self, other: Any) -> Symbol:
+        return self._binary("remainder", other, True)
+
+    def __pow__(self, other: Any) -> Symbol:
+        return self._binary("power", other)
+
+    def __rpow__(self, other: Any) -> Symbol:
+        return self._binary("power", other, True)
+
+    def __matmul__(self, other: Any) -> Symbol:
+        return self._binary("matmul", other)
+
+    def __rmatmul__(self, other: Any) -> Symbol:
+        return self._binary("matmul", other, True)
+
+    def __lt__(self, other: Any) -> Symbol:
+        return self._binary("less", other)
+
+    def __le__(self, other: Any) -> Symbol:
+        return self._binary("less_equal", other)
+
+    def __gt__(self, other: Any) -> Symbol:
+        return self._binary("greater", other)
+
+    def __ge__(self, other: Any) -> Symbol:
+        return self._binary("greater_equal", other)
+
+    def __and__(self, other: Any) -> Symbol:
+        return self._binary("bitwise_and", other)
+
+    def __or__(self, other: Any) -> Symbol:
+        return self._binary("bitwise_or", other)
+
+    def __xor__(self, other: Any) -> Symbol:
+        return self._binary("bitwise_xor", other)
+
+    def _unary(self, name: str) -> Symbol:
+        result = registry.get(name)()(self)
+        assert isinstance(result, Symbol)
+        return result
+
+    def __neg__(self) -> Symbol:
+        return self._unary("negative")
+
+    def __abs__(self) -> Symbol:
+        return self._unary("abs")
+
+    def __invert__(self) -> Symbol:
+        return self._unary("bitwise_invert")
+
+    def __getitem__(self, index: Any) -> Symbol:
+        from_index = getattr(registry.get("slice"), "from_index", None)
+        assert from_index is not None
+        result = from_index(self, index)
+        assert isinstance(result, Symbol)
+        return result
+
+
+class Group(Expression, Sequence[Symbol]):
+    """Several symbols as one expression; index it by number or by name."""
+
+    __slots__ = ("_symbols",)
+
+    def __init__(self, symbols: Sequence[Symbol]) -> None:
+        self._symbols = tuple(symbols)
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        return self._symbols
+
+    def __len__(self) -> int:
+        return len(self._symbols)
+
+    def __getitem__(self, index: Any) -> Any:
+        if not isinstance(index, str):
+            return self._symbols[index]
+        names = self.list_outputs()
+        if index not in names:
+            raise NameConflictError(f"no output is named {index!r}; the outputs are {list(names)}")
+        return self._symbols[names.index(index)]
+
+    def __repr__(self) -> str:
+        return f"<Group {', '.join(s.value.node.label for s in self._symbols)}>"
+
+
+class _PerName(Mapping[str, Any]):
+    """Something for every variable, intermediate and output, by name."""
+
+    def __init__(self, inference: Inference) -> None:
+        self.inference = inference
+        graph = inference.graph
+        self.graph = graph
+        self._entries: dict[str, TensorType] = {}
+        for node in graph.nodes:
+            for value in node.values:
+                several = node.op.output_count > 1
+                suffix = f"_{node.op.output_names[value.index]}" if several else ""
+                self._entries[graph.names[node] + suffix] = inference.types[value]
+
+    @staticmethod
+    def _pick(type: TensorType) -> Any:
+        raise NotImplementedError
+
+    def __getitem__(self, name: str) -> Any:
+        return self._pick(self._entries[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is unknown."""
+        return self.inference.complete
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The names of which something is unknown, variables first."""
+        return self.inference.unknown
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Of the variables alone."""
+        names = [self.graph.names[n] for n in self.graph.variables]
+        return {name: self[name] for name in names}
+
+    @property
+    def outputs(self) -> tuple[Any, ...]:
+        """Of each output, in order."""
+        return tuple(self._pick(self.inference.types[v]) for v in self.graph.outputs)
+
+    def __str__(self) -> str:
+        width = max((len(name) for name in self._entries), default=0)
+        return "\n".join(f"{name:<{width}}  {type}" for name, type in self._entries.items())
+
+    __repr__ = __str__
+
+
+class Shapes(_PerName):
+    """Shapes by name; an unknown extent prints as `?`, an unknown rank is None."""
+
+    @staticmethod
+    def _pick(type: TensorType) -> Any:
+        return type.shape
+
+
+class DTypes(_PerName):
+    """Dtypes by name."""
+
+    @staticmethod
+    def _pick(type: TensorType) -> Any:
+        return type.dtype
+
+
+def group(*symbols: Any) -> Group:
+    """Several symbols as one expression with several outputs.  Raises: InputError."""
+    flat: list[Symbol] = []
+    for item in symbols:
+        if not isinstance(item, (Expression, list, tuple)):
+            raise InputError(f"need a symbol or several, got {type(item).__name__} {item!r:.80}")
+        flat.extend(item.symbols if isinstance(item, Expression) else group(*item).symbols)
+    return Group(flat)
+
+
+def var(
+    name: str,
+    shape: Any = None,
+    dtype: Any = None,
+    *,
+    init: Initializer | None = None,
+    auxiliary: bool = False,
+) -> Symbol:
+    """A variable: an input of the graph, or a parameter when it has an initialiser.
+
+    Shapes: `shape` is a tuple of ints, names of open extents such as "N", or None for unknown; or
+    None altogether for an unknown rank.  Dtypes: inferred when not given, at last float32.
+    """
+    if not isinstance(name, str) or not name:
+        raise AttributeValueError(f"var: need a non-empty name, got {name!r}")
+    role = "auxiliary" if auxiliary else "input" if init is None else "parameter"
+    type = TensorType(as_shape(shape, f"var {name!r}"), None if dtype is None else as_dtype(dtype))
+    op = Variable(type, role, init)
+    attributes = tuple(sorted(current_attributes().items()))
+    node = Node(op, (), (type,), name, caller(), current_scope(), attributes)
+    return Symbol(node[0])
+
+
+def parameter(name: str, shape: Any = None, dtype: Any = None, *, init: Initializer) -> Symbol:
+    """A variable that training changes, with its initialiser."""
+    return var(name, shape, dtype, init=init)
+
+
+def constant(value: Any, dtype: Any = None, *, name: str | None = None) -> Symbol:
+    """An array that is part of the graph.  Dtypes: the array's; Python floats give float32."""
+    array = np.asarray(value)
+    if dtype is not None:
+        array = array.astype(as_dtype(dtype).numpy)
+    elif not isinstance(value, (np.ndarray, np.generic)) and array.dtype == np.float64:
+        array = array.astype(np.float32)
+    as_dtype(array.dtype)
+    array = np.ascontiguousarray(array).reshape(array.shape)
+    array.flags.writeable = False
+    node = make_node(Constant(array), (), name, caller(), current_scope())
+    return Symbol(node[0])
+
+
+def as_symbol(value: Any) -> Symbol:
+    """A symbol from a symbol, an array, or a Python number (whose dtype follows its partner)."""
+    if isinstance(value, Symbol):
+        return value
+    if isinstance(value, Group) and len(value) == 1:
+        return value.symbols[0]
+    if isinstance(value, (int, float, bool)):
+        op = registry.get("scalar")(value)  # type: ignore[call-arg]
+        return Symbol(make_node(op, (), None, caller(), current_scope())[0])
+    if isinstance(value, (np.ndarray, np.generic)):
+        return constant(value)
+    raise InputError(f"need a symbol, an array or a number, got {type(value).__name__} {value!r}")
+
+
+def apply(op: Op, *inputs: Any, name: str | None = None, origin: Origin | None = None) -> Any:
+    """Declare a node: the symbol of its output, or a tuple of symbols for several outputs.
+
+    Inputs given as None or left out become variables where the operator owns them.
+    Raises: ShapeError, DTypeError, AttributeValueError at once for what can be known now.
+    """
+    op = with_plain_numbers(op)
+    check_attributes(op)
+    op.check_attributes()
+    place = caller() if origin is None else origin
+    values = [None if item is None else as_symbol(item).value for item in inputs]
+    values = _complete_inputs(op, values, place)
+    scope, attributes = current_scope(), tuple(sorted(current_attributes().items()))
+    complete = tuple(v for v in values if v is not None)
+    node = make_node(op, complete, name, place, scope, attributes)
+    symbols = tuple(Symbol(v) for v in node.values)
+    return symbols[0] if len(symbols) == 1 else symbols
+
+
+def _complete_inputs(op: Op, values: list[Value | None], place: Origin) -> list[Value | None]:
+    """Make the variables that the operator owns and nobody gave."""
+    least, most = op.input_limits
+    names = op.argument_names(len(values) if most is None else most)
+    values = values + [None] * (len(names) - len(values))
+    for owned in op.owned:
+        if owned.argument not in names:
+            raise AttributeValueError(
+                f"{op.name}: it owns {owned.argument!r}, but its inputs are {', '.join(names)}"
+            )
+        position = names.index(owned.argument)
+        if values[position] is None and owned.needed(op):
+            values[position] = _owned_variable(owned, place)
+    given = [v for v in values if v is not None]
+    missing = [n for n, v in zip(names, values, strict=False) if v is None][: least - len(given)]
+    if len(given) < least or (most is not None and len(values) > most):
+        what = f"missing {', '.join(missing)}" if missing else f"got {len(values)}"
+        raise InputError(
+            f"{op.name} takes {', '.join(names) or 'no inputs'}: {what} (declared at {place})"
+        )
+    holes = [n for n, v, after in zip(names, values, values[1:], strict=False) if not v and after]
+    if holes and op.input_limits[0] > names.index(holes[0]):
+        raise InputError(f"{op.name}: input {holes[0]} is None (declared at {place})")
+    return values
+
+
+def _owned_variable(owned: Owned, place: Origin) -> Value:
+    role = "auxiliary" if owned.auxiliary else "parameter"
+    type = TensorType(None, None if owned.dtype is None else as_dtype(owned.dtype))
+    op = Variable(type, role, owned.init, owned.argument)
+    attributes = tuple(sorted(current_attributes().items()))
+    return Node(op, (), (type,), None, place, current_scope(), attributes)[0]
+
+
+def expand_parts(node: Node) -> tuple[tuple[Value, ...], tuple[Node, ...], tuple[Value, ...]]:
+    """A composite node as (stand-in inputs, inner nodes, outputs)."""
+    names = node.op.argument_names(len(node.inputs))
+    inputs = [
+        Node(Variable(v.type), (), (v.type,), n, NOWHERE)[0]
+        for v, n in zip(node.inputs, names, strict=True)
+    ]
+    outputs = as_values(node.op.forward(*(Symbol(v) for v in inputs)), node.op)
+    stand_ins = {v.node for v in inputs}
+    inner = tuple(n for n in topological(v.node for v in outputs) if n not in stand_ins)
+    return tuple(inputs), inner, outputs
+
+
+def as_values(result: Any, op: Op) -> tuple[Value, ...]:
+    """The values of what a method returned: one symbol or one for each output."""
+    items = [result] if isinstance(result, Symbol) else list(result)
+    if len(items) != op.output_count:
+        raise ShapeError(
+            f"{op.name} has {op.output_count} outputs but {type(op).__name__} returned {len(items)}"
+        )
+    return tuple(as_symbol(item).value for item in items)

@@ -1,0 +1,64 @@
+"""Attributes of another kind than declared, and NaN, are refused when the node is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+from symgraph.errors import AttributeValueError
+from symgraph.ir.serialize import from_json
+
+X = sg.var("x", ("N", 5))
+
+
+@dataclass(frozen=True)
+class Shift(sg.Op):
+    """An operator that somebody else wrote; it checks nothing itself."""
+
+    by: int = 1
+    scale: float | None = None
+    name = "test_shift"
+
+    def infer_shape(self, u: Any, x: Any) -> tuple[Any, ...]:
+        return (x,)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: sg.linear(X, 2.5), "linear: attribute units must be an int, got float 2.5"),
+        (lambda: sg.linear(X, "a"), "linear: attribute units must be an int, got str 'a'"),
+        (lambda: sg.linear(X, True), "linear: attribute units must be an int, got bool True"),
+        (lambda: sg.linear(X, -1), "linear: units must be at least 1, got -1"),
+        (lambda: sg.softmax(X, axis="a"), "softmax: attribute axis must be an int, got str 'a'"),
+        (lambda: sg.elu(X, None), "elu: attribute alpha must be a number, got NoneType None"),
+        (lambda: sg.leaky_relu(X, float("nan")), "leaky_relu: attribute slope is NaN"),
+        (lambda: sg.leaky_relu(X, np.float32("nan")), "leaky_relu: attribute slope is NaN"),
+        (lambda: Shift(by=1.0)(X), "test_shift: attribute by must be an int, got float 1.0"),
+        (
+            lambda: Shift(scale="2")(X),
+            "test_shift: attribute scale must be a number or None, got str '2'",
+        ),
+    ],
+)
+def test_refused(build: Any, message: str) -> None:
+    with pytest.raises(AttributeValueError) as caught:
+        build()
+    assert message in str(caught.value)
+
+
+def test_taken() -> None:
+    assert Shift(by=np.int32(3), scale=2)(X).shape == X.shape
+    assert sg.linear(X, np.int64(3)).shape == (X.shape[0], 3)
+    filled = sg.compile(sg.full((2,), float("nan")) + X[:2, 0] * 0, target="interp")
+    assert np.isnan(filled(x=np.ones((3, 5), "float32"))).all()
+
+
+def test_files_are_checked_as_well() -> None:
+    text = sg.linear(X, 3, name="fc").to_json().replace('"units": 3', '"units": 3.5')
+    with pytest.raises(AttributeValueError, match="units must be an int, got float 3.5"):
+        from_json(text)
