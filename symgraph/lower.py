@@ -1,0 +1,243 @@
+"""From a typed graph to a program of naive kernels: the one step that changes the kind of IR.
+
+Every node becomes one kernel, a fused node too; views become buffers over the same bytes; host
+operators become calls back.  Nothing here knows an operator by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .errors import InternalError, ShapeError
+from .ir.compose import apply_forward, literal, literal_tensor
+from .ir.graph import Graph
+from .ir.node import Node, Value
+from .ir.op import Constant, Variable
+from .ir.program import (
+    Check,
+    ConstantData,
+    HostStep,
+    KernelStep,
+    Port,
+    Program,
+    ProgramBuffer,
+    Step,
+)
+from .ir.symbol import output_names
+from .ir.tensor_type import TensorType
+from .kernel import dims, loops
+from .kernel.compute import Tensor, compute
+from .kernel.dims import Dim, DimVar
+from .kernel.dtypes import as_dtype
+from .kernel.in_place import in_place_positions
+from .kernel.ir import Buffer, Kernel, Load
+
+
+def lower(
+    graph: Graph,
+    name: str,
+    checks: Sequence[Check] = (),
+    labels: Sequence[str] | None = None,
+) -> Program:
+    """The program of a graph whose types are all complete and whose names are given.
+
+    `labels` names the outputs; by default their nodes do.  Passes may have put other nodes in their
+    place, and an interface does not change with the optimisation level.
+    """
+    chosen = output_names(graph) if labels is None else tuple(labels)
+    return _Lowering(graph, name, chosen).run(tuple(checks))
+
+
+class _Lowering:
+    def __init__(self, graph: Graph, name: str, labels: tuple[str, ...]) -> None:
+        self.graph = graph
+        self.name = name
+        self.labels = labels
+        self.buffers: dict[Value, ProgramBuffer] = {}
+        self.steps: list[Step] = []
+        self.constants: list[ConstantData] = []
+        self.inputs: list[Port] = []
+        self.taken: set[str] = set()
+
+    def run(self, checks: tuple[Check, ...]) -> Program:
+        for node in self.graph.variables:
+            self._variable(node)
+        roots = self._output_roots()
+        for node in self.graph.nodes:
+            self._node(node, roots)
+        outputs = self._outputs()
+        return Program(
+            self.name,
+            tuple(self.inputs),
+            tuple(outputs),
+            self._used_constants(),
+            tuple(self.steps),
+            self._dims(),
+            (*checks, *self._size_checks()),
+        )
+
+    def _size_checks(self) -> list[Check]:
+        """Extents that could become negative, such as those of a window over a small image."""
+        found: dict[Dim, Check] = {}
+        for value, buffer in self.buffers.items():
+            for axis, extent in enumerate(buffer.type.shape or ()):
+                low, _ = dims.bounds(extent)
+                if low is None or low < 0:
+                    node = value.node
+                    place = f" (declared at {node.origin})" if str(node.origin) else ""
+                    why = f"{node.op.name} {self.graph.names[node]}{place} would get axis {axis}"
+                    found.setdefault(extent, Check(extent, ">=", 0, f"{why} of {extent}"))
+        return list(found.values())
+
+    def _unique(self, name: str) -> str:
+        candidate, number = name, 1
+        while candidate in self.taken:
+            candidate, number = f"{name}_{number}", number + 1
+        self.taken.add(candidate)
+        return candidate
+
+    def _variable(self, node: Node) -> None:
+        assert isinstance(node.op, Variable)
+        name = self.graph.names[node]
+        buffer = ProgramBuffer(self._unique(name), _closed(node, 0), "input", source=name)
+        self.buffers[node[0]] = buffer
+        self.inputs.append(Port(name, buffer, node.op.role))
+
+    def _output_roots(self) -> set[Value]:
+        """Values that can be computed right in an output's array: the value an output is a view
+        of, once each, unless it is a variable or constant."""
+        roots: set[Value] = set()
+        for value in self.graph.results:
+            while value.node.op.is_view:
+                value = value.node.inputs[0]
+            if value.node.inputs and not value.node.is_variable:
+                roots.add(value)
+        return roots
+
+    def _node(self, node: Node, roots: set[Value]) -> None:
+        name = self.graph.names[node]
+        if node.is_variable:
+            return
+        if isinstance(node.op, Constant):
+            buffer = ProgramBuffer(self._unique(name), _closed(node, 0), "constant", source=name)
+            self.buffers[node[0]] = buffer
+            self.constants.append(ConstantData(buffer, node.op.value))
+            return
+        if node.op.is_view:
+            source = self.buffers[node.inputs[0]]
+            self.buffers[node[0]] = ProgramBuffer(
+                self._unique(name), _closed(node, 0), source.root.place, source, name
+            )
+            return
+        for value in node.values:
+            place = "output" if value in roots else "arena"
+            several = node.op.output_count > 1
+            label = f"{name}_{node.op.output_names[value.index]}" if several else name
+            self.buffers[value] = ProgramBuffer(
+                self._unique(label), _closed(node, value.index), place, source=label,
+                origin=str(node.origin),
+            )  # fmt: skip
+        self.steps.append(self._step(node, name))
+
+    def _step(self, node: Node, name: str) -> Step:
+        outputs = tuple(self.buffers[v] for v in node.values)
+        if node.op.is_host:
+            return HostStep(node, name, tuple(self.buffers[v] for v in node.inputs), outputs)
+        kernel, used = node_kernel(node, _identifier(name), name)
+        arguments = (*(self.buffers[v] for v in used), *outputs)
+        return KernelStep(kernel, arguments, name, in_place_positions(kernel), node)
+
+    def _outputs(self) -> list[Port]:
+        ports: list[Port] = []
+        owned: set[ProgramBuffer] = set()
+        labels = [*self.labels, *(n for n, _ in self.graph.updates)]
+        for position, (value, label) in enumerate(zip(self.graph.results, labels, strict=True)):
+            updates = label if position >= len(self.graph.outputs) else ""
+            buffer = self.buffers[value]
+            if buffer.root.place != "output" or buffer.root in owned:
+                buffer = self._copy(value, label)
+            owned.add(buffer.root)
+            ports.append(Port(label, buffer, "output", updates))
+        return ports
+
+    def _copy(self, value: Value, label: str) -> ProgramBuffer:
+        """An output that is a variable, a constant or another output needs a copy."""
+        type = value.node.types[value.index]
+        target = ProgramBuffer(self._unique(label), type, "output", source=label)
+        assert type.shape is not None
+        source = Buffer("x", type.shape, as_dtype(type.dtype))
+        copied = compute(type.shape, lambda *i: source[i], name="y")
+        out = Buffer("y", type.shape, as_dtype(type.dtype))
+        kernel = loops.lower(_identifier(f"copy_{label}"), (source,), ((out, copied),), label)
+        self.steps.append(KernelStep(kernel, (self.buffers[value], target), f"copy {label}"))
+        return target
+
+    def _used_constants(self) -> tuple[ConstantData, ...]:
+        """Numbers that became part of an expression need no place in memory."""
+        used = {buffer.root for step in self.steps for buffer in step.arguments}
+        return tuple(data for data in self.constants if data.buffer in used)
+
+    def _dims(self) -> tuple[DimVar, ...]:
+        found: set[DimVar] = set()
+        for port in self.inputs:
+            assert port.type.shape is not None
+            for extent in port.type.shape:
+                found.update(dims.dim_vars(extent))
+        return tuple(sorted(found, key=lambda v: v.name))
+
+
+def _closed(node: Node, index: int) -> TensorType:
+    type = node.types[index]
+    if not type.is_complete:
+        raise ShapeError(
+            f"the type of {node.label} is not known: {type}; give the shape of more "
+            f"inputs, or declare it"
+        )
+    return type
+
+
+def _identifier(name: str) -> str:
+    text = "".join(c if c.isalnum() and c.isascii() else "_" for c in name)
+    return text if text and not text[0].isdigit() else f"k_{text}"
+
+
+def node_kernel(node: Node, kernel_name: str, origin: str) -> tuple[Kernel, tuple[Value, ...]]:
+    """The naive kernel of one node, and the values its inputs stand for."""
+    used: dict[Value, Buffer] = {}
+    for value in node.inputs:
+        if value not in used and literal(value) is None:
+            type = value.node.types[value.index]
+            assert type.shape is not None
+            used[value] = Buffer(_identifier(value.node.label), type.shape, as_dtype(type.dtype))
+    tensors = [_tensor(value, used) for value in node.inputs]
+    results = apply_forward(node, tensors)
+    outputs = []
+    for value, result in zip(node.values, results, strict=True):
+        type = node.types[value.index]
+        assert type.shape is not None and type.dtype is not None
+        if result.dtype != type.dtype or len(result.shape) != len(type.shape):
+            raise InternalError(
+                f"{node.op.name}: forward gives {result.dtype.name}{dims.dim_text(result.shape)}, "
+                f"inference says {type}"
+            )
+        several = node.op.output_count > 1
+        label = node.op.output_names[value.index] if several else "out"
+        outputs.append((Buffer(label, type.shape, type.dtype), result))
+    kernel = loops.lower(kernel_name, tuple(used.values()), outputs, origin)
+    return _drop_unread(kernel, used)
+
+
+def _drop_unread(kernel: Kernel, used: Mapping[Value, Buffer]) -> tuple[Kernel, tuple[Value, ...]]:
+    """Inputs that no expression reads (only their shape mattered) are not passed."""
+    from .kernel.rewrite import expressions, walk
+
+    read = {e.tensor for top in expressions(kernel.body) for e in walk(top) if isinstance(e, Load)}
+    kept = [(v, b) for v, b in used.items() if b in read]
+    inputs = tuple(b for _, b in kept)
+    trimmed = Kernel(kernel.name, inputs, kernel.outputs, kernel.dims, kernel.body, kernel.origin)
+    return trimmed, tuple(v for v, _ in kept)
+
+
+def _tensor(value: Value, used: Mapping[Value, Buffer]) -> Tensor:
+    number = literal(value)
+    return used[value] if number is None else literal_tensor(number)

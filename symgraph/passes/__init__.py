@@ -1,0 +1,90 @@
+"""The default pipelines, as plain tuples.
+
+level 0   what is needed to run: types, bound parameters, inference form, primitive operators
+level 1   and the canonical form
+level 2   and fusion
+level 3   and everything else
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..options import Options
+from .bind_parameters import BindParameters
+from .choose_layouts import ChooseLayouts
+from .detach_shapes import DetachShapes
+from .eliminate_common_subexpressions import EliminateCommonSubexpressions
+from .eliminate_dead_code import EliminateDeadCode
+from .expand import ExpandComposites
+from .fold_constants import FoldConstants
+from .fold_scale import FoldScale
+from .fuse import Fuse
+from .infer_types import InferTypes
+from .inference_form import InferenceForm
+from .manager import Pass, Pipeline
+from .simplify import Simplify
+
+CANONICAL: tuple[Pass, ...] = (
+    # Folding first: identities look for constants such as 0 and 1.
+    FoldConstants(),
+    Simplify(),
+    # Before merging: what looks at shapes alone then looks at one value.
+    DetachShapes(),
+    EliminateCommonSubexpressions(),
+    EliminateDeadCode(),
+)
+
+SCALES: tuple[Pass, ...] = (
+    FoldScale(),
+    Simplify(),
+)
+
+FUSION: tuple[Pass, ...] = (Fuse(),)
+
+
+def preparation(
+    training: bool,
+    shapes: Mapping[str, Any],
+    dtypes: Mapping[str, Any],
+    constants: Mapping[str, Any],
+) -> tuple[Pass, ...]:
+    """What every level needs: the variables of the result are the program's interface.
+
+    `constants` are arrays to be bound.
+    """
+    form: Pass = ExpandComposites() if training else InferenceForm()
+    return (InferTypes(shapes, dtypes, constants), BindParameters(constants), form)
+
+
+def optimisation(
+    level: int, training: bool, block: int | None = None, more: tuple[Pass, ...] = ()
+) -> tuple[Pass, ...]:
+    """What a level adds.
+
+    `block` is the number of channels that the target wants to lie together, None for plain
+    layouts; `more` are passes of the user's own, run on the canonical graph.
+    """
+    passes: tuple[Pass, ...] = ()
+    if level >= 1:
+        passes += CANONICAL if training else (*CANONICAL, *SCALES)
+    passes += more
+    if level >= 2:
+        if block is not None and not training:
+            # Folding again packs the weights.
+            passes += (ChooseLayouts(block), FoldConstants(), EliminateDeadCode())
+        passes += FUSION
+    return passes
+
+
+def graph_pipeline(
+    options: Options,
+    training: bool,
+    shapes: Mapping[str, Any],
+    dtypes: Mapping[str, Any],
+    constants: Mapping[str, Any],
+) -> Pipeline:
+    """All passes over graphs at an optimisation level."""
+    first = preparation(training, shapes, dtypes, constants)
+    return Pipeline((*first, *optimisation(options.level, training)))

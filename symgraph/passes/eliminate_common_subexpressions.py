@@ -1,0 +1,113 @@
+"""Merge nodes that compute the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..ir.graph import Graph
+from ..ir.node import Node, Value
+from ..ir.op import Constant, Op
+from .manager import Fact, Pass
+
+
+@dataclass(frozen=True)
+class EliminateCommonSubexpressions(Pass):
+    """%a = exp(%x); %b = exp(%x); %c = add(%a, %b)   ->   %a = exp(%x); %c = add(%a, %a)
+
+    Two nodes are the same when their operators have one type and equal attributes, and their inputs
+    are the same; constants when their bytes are.  Never merges what is random, has state, or calls
+    back into Python.
+    """
+
+    name: ClassVar[str] = "eliminate_common_subexpressions"
+    requires: ClassVar[Fact] = Fact.TYPED
+
+    def run(self, graph: Graph) -> Graph:
+        twins = _repeated_constant_types(graph)
+        first: dict[Hashable, Node] = {}
+        number: dict[Node, int] = {}
+
+        def change(node: Node, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
+            key = _node_key(node, inputs, number, twins)
+            if key is None:
+                return None
+            if key in first:
+                return first[key].values
+            kept = node if inputs == node.inputs else Node(
+                node.op, inputs, node.types, node.name, node.origin, node.scope, node.attributes,
+                node.serial,
+            )  # fmt: skip
+            first[key] = kept
+            number[kept] = len(number)
+            return kept.values
+
+        return graph.rewrite(change)
+
+
+def _repeated_constant_types(graph: Graph) -> set[Hashable]:
+    """Types that several constants share: only these need a look at their bytes."""
+    count = Counter(n.types for n in graph.nodes if isinstance(n.op, Constant))
+    return {types for types, times in count.items() if times > 1}
+
+
+def _node_key(
+    node: Node, inputs: tuple[Value, ...], number: dict[Node, int], twins: set[Hashable]
+) -> Hashable | None:
+    """What nodes that compute the same have in common; None for a node that stays apart."""
+    op = node.op
+    if op.is_variable or op.is_host or op.state or not op.pure:
+        return None
+    if isinstance(op, Constant):
+        return (Constant, node.types, content_key(op.value)) if node.types in twins else None
+    key = op_key(op)
+    if key is None:
+        return None
+    order = inputs
+    if op.commutative:
+        order = tuple(sorted(inputs, key=lambda v: (number.get(v.node, -1), v.node.serial,
+                                                    v.index)))  # fmt: skip
+    return (key, node.types, order)
+
+
+def op_key(op: Op) -> Hashable | None:
+    """The type and attributes of an operator, so that equal keys mean equal operators.
+
+    None where the class does not compare by its fields, or an attribute cannot be compared.
+    """
+    cls = type(op)
+    if not is_dataclass(op) or cls.__eq__ is object.__eq__:
+        return None if _has_state(op) else (cls, ())
+    parts = tuple(_attribute_key(getattr(op, f.name)) for f in fields(op))
+    return None if any(p is None for p in parts) else (cls, parts)
+
+
+def _has_state(op: Op) -> bool:
+    """Anything on the object besides what its class says."""
+    return is_dataclass(op) or bool(getattr(op, "__dict__", None))
+
+
+def _attribute_key(value: Any) -> Hashable | None:
+    """A key that also tells 1, 1.0 and True apart, and 0.0 from -0.0."""
+    if isinstance(value, float):
+        return (float, value.hex())
+    if isinstance(value, np.ndarray):
+        return (np.ndarray, value.dtype.str, value.shape, content_key(value))
+    if isinstance(value, (tuple, list)):
+        parts = tuple(_attribute_key(v) for v in value)
+        return None if any(p is None for p in parts) else (tuple, parts)
+    try:
+        hash(value)
+    except TypeError:
+        return None
+    return (type(value), value)
+
+
+def content_key(array: np.ndarray[Any, Any]) -> Hashable:
+    """A digest of an array's bytes."""
+    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).digest()

@@ -1,0 +1,100 @@
+"""Evaluate at compile time what depends on constants only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..ir.graph import Graph
+from ..ir.node import Node, Value
+from ..ir.op import Constant
+from ..ir.tensor_type import TensorType
+from ..kernel.dtypes import as_dtype
+from .manager import Fact, Pass
+
+SMALL_BYTES = 4096
+"""Results up to this size are always kept as constants."""
+
+GROWTH = 2
+"""A larger result is kept when it is at most so many times as large as what it is made from."""
+
+
+@dataclass(frozen=True)
+class FoldConstants(Pass):
+    """%c = multiply(%w, %s), both constant   ->   %c = constant()
+
+    The operator's own numpy reference does the work; where it has none, or it fails, the node
+    stays.  What merely repeats its input (a broadcast, zeros) stays too when it is large.
+    """
+
+    name: ClassVar[str] = "fold_constants"
+    requires: ClassVar[Fact] = Fact.TYPED
+
+    def run(self, graph: Graph) -> Graph:
+        return graph.rewrite(_fold)
+
+
+def _fold(node: Node, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
+    if not _is_foldable(node, inputs):
+        return None
+    arrays = [v.node.op.value for v in inputs if isinstance(v.node.op, Constant)]
+    results = evaluate(node, arrays)
+    if results is None:
+        return None
+    values = []
+    for type, result in zip(node.types, results, strict=True):
+        op = Constant(result)
+        name = node.name if len(results) == 1 else None
+        more = {"serial": node.serial} if len(results) == 1 else {}
+        values.append(Node(op, (), (type,), name, node.origin, node.scope, node.attributes,
+                           **more)[0])  # fmt: skip
+    return values
+
+
+def _is_foldable(node: Node, inputs: tuple[Value, ...]) -> bool:
+    op = node.op
+    if op.is_variable or isinstance(op, Constant) or op.is_host or op.state or not op.pure:
+        return False
+    if not all(isinstance(v.node.op, Constant) for v in inputs):
+        return False
+    size = _nbytes(node.types)
+    given = _nbytes([v.type for v in inputs])
+    return size is not None and given is not None and size <= max(SMALL_BYTES, GROWTH * given)
+
+
+def _nbytes(types: Sequence[TensorType]) -> int | None:
+    """The bytes of all values together; None where an extent is open."""
+    total = 0
+    for type in types:
+        if not type.is_complete or not isinstance(type.nbytes, int):
+            return None
+        total += type.nbytes
+    return total
+
+
+def evaluate(node: Node, arrays: Sequence[Any]) -> tuple[np.ndarray[Any, Any], ...] | None:
+    """The arrays that a node's reference gives, read-only and of its types; None when it fails.
+
+    A reference may fail on input that no call would ever reach it with, so no failure is an error
+    here: the node is left for run time.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            result = node.op.reference(*arrays)
+    except Exception:
+        return None
+    several = node.op.output_count > 1
+    items = tuple(result) if several else (result,)
+    if len(items) != node.op.output_count:
+        return None
+    found = []
+    for type, item in zip(node.types, items, strict=True):
+        array = np.array(item, dtype=as_dtype(type.dtype).numpy, order="C")
+        if array.shape != type.shape:
+            return None
+        array.flags.writeable = False
+        found.append(array)
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""What the fusion pass is made of: profiles of nodes, the judge of groups, and the groups."""

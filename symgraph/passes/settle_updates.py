@@ -1,0 +1,128 @@
+"""Make it safe that an output is written over the input it updates.
+
+A parameter's next value lies in the parameter's own array, so the step that writes it must come
+after every other step that reads the old value, and must itself read each element no later than it
+writes it.  Steps are reordered where that is possible; else the value is computed in the arena and
+copied at the end.
+
+    w1 = w - lr*g;  h = x @ w        ->   h = x @ w;  w1 = w - lr*g   (written over w)
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from ..ir.program import KernelStep, Port, Program, ProgramBuffer, Step, substitute_buffers
+from ..kernel import loops
+from ..kernel.compute import compute
+from ..kernel.dtypes import as_dtype
+from ..kernel.in_place import in_place_pairs
+from ..kernel.ir import Buffer
+
+
+@dataclass(frozen=True)
+class SettleUpdates:
+    """Order the steps of a program of naive kernels around its updates."""
+
+    name: ClassVar[str] = "settle_updates"
+
+    def run(self, program: Program) -> Program:
+        updates = [p for p in program.outputs if p.updates]
+        if not updates:
+            return program
+        return _Settling(program, updates).run()
+
+
+class _Settling:
+    def __init__(self, program: Program, updates: list[Port]) -> None:
+        self.program = program
+        self.updates = updates
+        self.steps = list(program.steps)
+        self.inputs = {p.name: p.buffer for p in program.inputs}
+        self.copied: dict[Port, Port] = {}
+
+    def run(self) -> Program:
+        edges = self._data_edges()
+        order = list(range(len(self.steps)))
+        for port in self.updates:
+            extra = self._reader_edges(port)
+            attempt = None if extra is None else _topological(len(self.steps), edges | extra)
+            if attempt is None or extra is None:
+                self._copy(port)
+            else:
+                edges, order = edges | extra, attempt
+        steps = [self.steps[n] for n in order]
+        copies = [self._copy_step(old, new) for old, new in self.copied.items()]
+        outputs = tuple(self.copied.get(p, p) for p in self.program.outputs)
+        program = self.program.with_(steps=(*steps, *copies), outputs=outputs)
+        moved = {old.buffer.root: replace(old.buffer.root, place="arena") for old in self.copied}
+        return substitute_buffers(program, moved)
+
+    def _data_edges(self) -> frozenset[tuple[int, int]]:
+        writer: dict[ProgramBuffer, int] = {}
+        edges: set[tuple[int, int]] = set()
+        for number, step in enumerate(self.steps):
+            for buffer in step.reads:
+                if buffer.root in writer:
+                    edges.add((writer[buffer.root], number))
+            for buffer in step.writes:
+                writer[buffer.root] = number
+        return frozenset(edges)
+
+    def _reader_edges(self, port: Port) -> frozenset[tuple[int, int]] | None:
+        """Every reader of the old value before the writer; None when the writer clashes."""
+        old, new = self.inputs[port.updates], port.buffer.root
+        writers = [n for n, s in enumerate(self.steps) if any(b.root is new for b in s.writes)]
+        readers = [n for n, s in enumerate(self.steps) if any(b.root is old for b in s.reads)]
+        if len(writers) != 1:
+            return None
+        if writers[0] in readers and not _writes_in_place(self.steps[writers[0]], old, new):
+            return None
+        return frozenset((r, writers[0]) for r in readers if r != writers[0])
+
+    def _copy(self, port: Port) -> None:
+        target = ProgramBuffer(f"{port.name}_next", port.type, "output", source=port.name)
+        self.copied[port] = replace(port, buffer=target)
+
+    def _copy_step(self, old: Port, new: Port) -> KernelStep:
+        shape, dtype = new.type.shape, as_dtype(new.type.dtype)
+        assert shape is not None
+        source, target = Buffer("x", shape, dtype), Buffer("y", shape, dtype)
+        copied = compute(shape, lambda *i: source[i], name="y")
+        kernel = loops.lower("copy", (source,), ((target, copied),), old.name)
+        return KernelStep(kernel, (old.buffer, new.buffer), f"copy {old.name}")
+
+
+def _writes_in_place(step: Step, old: ProgramBuffer, new: ProgramBuffer) -> bool:
+    """The kernel may write the new value over the old one."""
+    if not isinstance(step, KernelStep):
+        return False
+    params = dict(zip(step.kernel.params, step.arguments, strict=True))
+    if any(b.root is old and b is not old for b in step.reads):
+        return False
+    sources = [p for p, b in params.items() if b is old]
+    targets = [p for p, b in params.items() if b is new]
+    allowed = in_place_pairs(step.kernel)
+    return bool(targets) and all((s, t) in allowed for s in sources for t in targets)
+
+
+def _topological(count: int, edges: frozenset[tuple[int, int]]) -> list[int] | None:
+    """The order closest to the given one that respects the edges; None for a cycle."""
+    waiting = [0] * count
+    followers: list[list[int]] = [[] for _ in range(count)]
+    for before, after in edges:
+        waiting[after] += 1
+        followers[before].append(after)
+    ready = [n for n in range(count) if not waiting[n]]
+    heapq.heapify(ready)
+    order: list[int] = []
+    while ready:
+        number = heapq.heappop(ready)
+        order.append(number)
+        for after in followers[number]:
+            waiting[after] -= 1
+            if not waiting[after]:
+                heapq.heappush(ready, after)
+    return order if len(order) == count else None
