@@ -1,0 +1,123 @@
+"""The interpreter as a target: kernels run as they are, from the same memory plan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ...ir.program import HostStep, Program, ProgramBuffer
+from ...kernel import dims
+from ...kernel.dims import Dim, DimVar
+from ...kernel.dtypes import as_dtype
+from ...kernel.ir import Kernel
+from ...options import Options
+from ..host import call_host
+from .evaluate import Evaluator
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class InterpTarget:
+    """Ground truth: always available, never fast."""
+
+    name = "interp"
+    alignment = 64
+
+    def available(self) -> str | None:
+        return None
+
+    def channel_block(self, options: Options) -> int | None:
+        return None
+
+    def schedule(
+        self, kernel: Kernel, options: Options, constants: frozenset[int] = frozenset()
+    ) -> Kernel:
+        return kernel
+
+    def emit(self, program: Program, options: Options) -> str:
+        return str(program)
+
+    def load(self, program: Program, text: str, options: Options) -> InterpRunner:
+        return InterpRunner(program)
+
+
+class InterpRunner:
+    """Runs a program step by step in one arena."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def run(
+        self, inputs: Sequence[Array], outputs: Sequence[Array], dims: Mapping[str, int]
+    ) -> tuple[int, ...]:
+        memory = _Memory(self.program, dims, inputs, outputs)
+        times = [time.perf_counter_ns()]
+        for step in self.program.steps:
+            arrays = [memory.array(b) for b in step.arguments]
+            if isinstance(step, HostStep):
+                reads = len(step.reads)
+                call_host(step, arrays[:reads], arrays[reads:])
+            else:
+                # A schedule may see an array under another shape, with axes merged.
+                shaped = [
+                    a.reshape(memory.extents(p.shape))
+                    for p, a in zip(step.kernel.params, arrays, strict=True)
+                ]
+                pairs = zip(step.kernel.params, shaped, strict=True)
+                Evaluator(step.kernel, dict(pairs), dims).run()
+            times.append(time.perf_counter_ns())
+        return tuple(after - before for before, after in pairwise(times))
+
+    def scratch_nbytes(self, dims: Mapping[str, int]) -> int:
+        return 0
+
+
+class _Memory:
+    """The array of every buffer for one call."""
+
+    def __init__(
+        self,
+        program: Program,
+        env: Mapping[str, int],
+        inputs: Sequence[Array],
+        outputs: Sequence[Array],
+    ) -> None:
+        self.env = {DimVar(k): v for k, v in env.items()}
+        self.plan = program.plan
+        self.roots: dict[ProgramBuffer, Array] = {}
+        for port, array in zip(program.inputs, inputs, strict=True):
+            self.roots[port.buffer] = array
+        for port, array in zip(program.outputs, outputs, strict=True):
+            self.roots[port.buffer.root] = array
+        for data in program.constants:
+            self.roots[data.buffer] = data.array
+        total = 0 if program.plan is None else int(dims.evaluate(program.plan.nbytes, self.env))
+        self.arena = np.full(total, 0xFF, np.uint8)
+
+    def array(self, buffer: ProgramBuffer) -> Array:
+        shape = self._shape(buffer)
+        root = buffer.root
+        if root in self.roots:
+            return self.roots[root].reshape(shape)
+        dtype = as_dtype(buffer.type.dtype).numpy
+        count = int(np.prod(shape, dtype=np.int64))
+        if self.plan is None:
+            array = self.roots[root] = np.empty(self._shape(root), dtype)
+            return array.reshape(shape)
+        start = int(dims.evaluate(self.plan.offset_of(root), self.env))
+        return self.arena[start : start + count * dtype.itemsize].view(dtype).reshape(shape)
+
+    def _shape(self, buffer: ProgramBuffer) -> tuple[int, ...]:
+        assert buffer.type.shape is not None
+        return self.extents(buffer.type.shape)
+
+    def extents(self, shape: Sequence[Dim]) -> tuple[int, ...]:
+        """The numbers that a shape stands for in this call."""
+        return tuple(int(dims.evaluate(d, self.env)) for d in shape)
+
+
+TARGET = InterpTarget()

@@ -1,0 +1,179 @@
+"""What a shipped object must know besides the program: its tests, its versions, its weights.
+
+Plain data; the caller decides which tests there are and what their messages say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...kernel.dims import Dim, DimVar
+from .machine import Machine
+from .platform import Sections
+from .selftest import Selftest
+
+CONTEXT_FIELDS = ("i32", "i32", "ptr", "ptr", "i64", "ptr", "i64")
+"""sg_context as C callers have it: that of abi.py, then workspace_bytes."""
+
+WEIGHTS_HEADER_BYTES = 4096
+WEIGHTS_LAYOUT_OFFSET = 16
+"""Where the 32 bytes that identify the layout stand in a weights file."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotNull:
+    """The pointers to inputs, outputs and context."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSize:
+    """The context is as large as this object needs."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """0 <= context.flags <= high."""
+
+    high: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadRange:
+    """0 <= context.threads <= high."""
+
+    high: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExtentRange:
+    """low <= extent <= high."""
+
+    extent: DimVar
+    low: int
+    high: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """left == right, or left >= right."""
+
+    left: Dim
+    relation: str
+    right: Dim
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayPointer:
+    """Pointer `index` of a struct is aligned, and not null where the array has elements."""
+
+    struct: str
+    index: int
+    nelems: Dim
+    alignment: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsPointer:
+    """context.constants is aligned and not null."""
+
+    alignment: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """context.constants points to a weights file with this layout's hash."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspacePointer:
+    """The workspace is aligned, and not null where any is needed."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceSize:
+    """context.workspace_bytes is enough."""
+
+    code: int
+
+
+Test = (
+    NotNull
+    | ContextSize
+    | Flags
+    | ThreadRange
+    | ExtentRange
+    | Relation
+    | ArrayPointer
+    | WeightsPointer
+    | WeightsFile
+    | WorkspacePointer
+    | WorkspaceSize
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of the program: the least level of the processor it is for, the extents it is
+    made for, its module, its own entry, and where its weights begin in the block."""
+
+    level: int
+    text: str
+    symbol: str
+    machine: Machine
+    weights_offset: int
+    extents: tuple[tuple[DimVar, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """What the entry must know.
+
+    inputs     how many arrays the inputs struct has; the extents follow them
+    outputs    for each output of the program: ("in" or "out", which pointer of that struct)
+    weights    "none", "embedded", "file" or "pointer"
+    layout     the hash that a weights file must carry
+    messages   the message of code 0, 1, 2, ...
+    description   bytes for the section of the description; none: no such section
+    selftest   a version with checksums and its case, none when there is no self-test
+    support    functions that the processor needs instead of instructions (see support.py)
+    """
+
+    prefix: str
+    inputs: int
+    extents: tuple[DimVar, ...]
+    outputs: tuple[tuple[str, int], ...]
+    arena_nbytes: Dim
+    thread_nbytes: Dim
+    tests: tuple[Test, ...]
+    messages: tuple[str, ...]
+    weights: str
+    weights_nbytes: int
+    sections: Sections
+    pointer_bits: int
+    layout: bytes = b""
+    description: bytes = b""
+    support: tuple[str, ...] = ()
+    selftest: tuple[Version, Selftest] | None = None
+
+
+def weights_symbol(prefix: str) -> str:
+    return f"{prefix}_weights_data"
+
+
+def body_symbol(prefix: str) -> str:
+    """The program's own entry, no longer exported."""
+    return f"{prefix}_run_program"

@@ -1,0 +1,129 @@
+"""A program as one LLVM IR module, in text.
+
+A pure function of the program, the machine's description and nothing else: the same input gives
+the same text, byte for byte.  Equal kernels are written once for each way their arguments overlap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...ir.program import KernelStep, Program, ProgramBuffer
+from ...kernel import dims
+from ...kernel.dims import Dim
+from ...kernel.ir import Kernel
+from . import abi
+from .builder import ModuleBuilder
+from .entry import EntryEmitter, WorkspacePlan, segments, workspace_plan
+from .functions import PhaseFunction, Sharing, emit_kernel
+from .machine import Machine
+from .phases import KernelPhases, split_phases
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a caller of the module must know: the workspace and the exported functions."""
+
+    workspace: WorkspacePlan
+    symbols: tuple[str, ...]
+    work: Dim = 0
+    """Estimated instructions of one call."""
+
+
+def layout(program: Program, single: bool = False) -> Layout:
+    """The workspace's size and the entry of each segment (see `segments`)."""
+    split = {k: split_phases(k) for k in dict.fromkeys(program.kernels)}
+    work: Dim = 0
+    for kernel in program.kernels:
+        for phase in split[kernel].phases:
+            work = dims.add(work, phase.cost)
+    count = len(segments(program, single))
+    if count == 1 and not single:
+        symbols: tuple[str, ...] = (abi.run_symbol(program.name),)
+    else:
+        symbols = tuple(abi.segment_symbol(program.name, n) for n in range(count))
+    return Layout(workspace_plan(program, list(split.values())), symbols, work)
+
+
+def emit_program(program: Program, machine: Machine, single: bool = False) -> str:
+    """The module's text; with `single` every step has an entry of its own, to be timed."""
+    return _ProgramEmitter(program, machine, single).run()
+
+
+class _ProgramEmitter:
+    def __init__(self, program: Program, machine: Machine, single: bool) -> None:
+        self.program = program
+        self.single = single
+        self.machine = machine
+        self.module = ModuleBuilder()
+        self.phases: dict[Kernel, KernelPhases] = {}
+        self.done: dict[tuple[Kernel, Sharing], list[PhaseFunction]] = {}
+        self.taken: set[str] = set()
+        self.updated = {p.buffer.root: p.updates for p in program.outputs if p.updates}
+        self.inputs = {p.buffer.root: p.name for p in program.inputs}
+
+    def run(self) -> str:
+        found = layout(self.program, self.single)
+        parts = segments(self.program, self.single)
+        for symbol, steps in zip(found.symbols, parts, strict=True):
+            called = [(step, self._functions(step)) for step in steps]
+            entry = EntryEmitter(self.module, self.machine, self.program, found.workspace)
+            self.module.functions.append(entry.emit(symbol, called))
+        header = (
+            f"; {self.program.name}: {self.machine.cpu}\n"
+            f'target triple = "{self.machine.triple}"\n\n{abi.CONTEXT_TYPE}\n'
+        )
+        return self.module.text(header)
+
+    def _functions(self, step: KernelStep) -> list[PhaseFunction]:
+        sharing = self._sharing(step)
+        key = (step.kernel, sharing)
+        if key not in self.done:
+            if step.kernel not in self.phases:
+                self.phases[step.kernel] = split_phases(step.kernel)
+            name = self._unique(step.kernel.name)
+            phases = self.phases[step.kernel]
+            self.done[key] = emit_kernel(self.module, self.machine, phases, name, sharing)
+        return self.done[key]
+
+    def _unique(self, name: str) -> str:
+        candidate, number = f"k_{name}", 1
+        while candidate in self.taken:
+            candidate, number = f"k_{name}.{number}", number + 1
+        self.taken.add(candidate)
+        return candidate
+
+    # -- overlaps ------------------------------------------------------------------------------
+
+    def _sharing(self, step: KernelStep) -> Sharing:
+        params, arguments = step.kernel.params, step.arguments
+        written = {n for n, p in enumerate(params) if p in step.kernel.outputs}
+        overlapping: set[int] = set()
+        for a in written:
+            for b in range(len(params)):
+                if a != b and self._may_overlap(arguments[a], arguments[b]):
+                    overlapping.update((a, b))
+        read_only = frozenset(range(len(params))) - written - overlapping
+        return Sharing(frozenset(overlapping), frozenset(read_only))
+
+    def _may_overlap(self, a: ProgramBuffer, b: ProgramBuffer) -> bool:
+        first, second = a.root, b.root
+        if first is second:
+            return True
+        if first.place == "arena" and second.place == "arena":
+            plan = self.program.plan
+            assert plan is not None
+            start_a, start_b = plan.offset_of(first), plan.offset_of(second)
+            end_a = dims.add(start_a, first.type.nbytes)
+            end_b = dims.add(start_b, second.type.nbytes)
+            return not (_at_least(start_b, end_a) or _at_least(start_a, end_b))
+        return self._port(first) is not None and self._port(first) == self._port(second)
+
+    def _port(self, root: ProgramBuffer) -> str | None:
+        """The array behind a port: an output that updates an input is that input's."""
+        return self.updated.get(root, self.inputs.get(root))
+
+
+def _at_least(a: dims.Dim, b: dims.Dim) -> bool:
+    low, _ = dims.bounds(dims.add(a, dims.mul(b, -1)))
+    return low is not None and low >= 0

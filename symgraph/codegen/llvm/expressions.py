@@ -1,0 +1,168 @@
+"""Values of expressions.
+
+Owns: evaluation in operand order without recursion over chains, the sharing of sub-expressions,
+and the laziness of `Select`: a branch with loads that may lie outside their buffers is evaluated
+under a mask when the condition differs between lanes, and behind a jump when it does not.
+"""
+
+from __future__ import annotations
+
+from ...kernel import dims
+from ...kernel.dtypes import bool_, int64
+from ...kernel.ir import Buffer, Call, Cast, Const, Expr, IndexValue, Load, Select
+from ...kernel.rewrite import operands, walk
+from .memory import MemoryAccess
+from .types import Value, literal, vector
+
+
+class Expressions(MemoryAccess):
+    """Evaluates expressions at the current place."""
+
+    memo: list[dict[int, Value]]
+    """Values of the current statement by expression, one table for each open branch."""
+
+    def evaluate(self, top: Expr) -> Value:
+        """The value of a statement's expression; nothing is remembered from other statements."""
+        saved, self.memo = self.memo, [{}]
+        value = self.expr(top)
+        self.memo = saved
+        return value
+
+    def expr(self, top: Expr) -> Value:
+        stack: list[tuple[Expr, bool]] = [(top, False)]
+        while stack:
+            current, ready = stack.pop()
+            if self._known(current) is not None:
+                continue
+            if ready:
+                self.memo[-1][id(current)] = self._one(current)
+            else:
+                stack.append((current, True))
+                # The branches of a select are evaluated by _select, each in its own scope.
+                below = (current.condition,) if isinstance(current, Select) else operands(current)
+                stack.extend((child, False) for child in reversed(below))
+        value = self._known(top)
+        assert value is not None
+        return value
+
+    def _known(self, expr: Expr) -> Value | None:
+        for table in reversed(self.memo):
+            if id(expr) in table:
+                return table[id(expr)]
+        return None
+
+    def _value(self, expr: Expr) -> Value:
+        value = self._known(expr)
+        assert value is not None
+        return value
+
+    def _one(self, expr: Expr) -> Value:
+        match expr:
+            case Const(value=value, dtype=dtype):
+                return Value(literal(value, dtype), dtype)
+            case IndexValue(dim=dim, dtype=dtype):
+                resolved = self.resolve(dim)
+                if self.varies(resolved):
+                    assert self.vector is not None
+                    wide = Value(self.vector_dim(resolved), int64, self.vector.lanes)
+                else:
+                    wide = Value(self.term(resolved)[1], int64)
+                return self.arithmetic.cast(wide, dtype)
+            case Load(tensor=tensor, index=index):
+                assert isinstance(tensor, Buffer)
+                return self.load(tensor, index)
+            case Call(function=function, args=args, dtype=dtype):
+                return self.arithmetic.call(function, [self._value(a) for a in args], dtype)
+            case Cast(value=value, dtype=dtype):
+                return self.arithmetic.cast(self._value(value), dtype)
+            case Select():
+                return self._select(expr)
+            case _:
+                raise AssertionError(expr)
+
+    # -- select --------------------------------------------------------------------------------
+
+    def _select(self, select: Select) -> Value:
+        condition = self._value(select.condition)
+        if condition.text in ("true", "false"):
+            return self.expr(select.then if condition.text == "true" else select.otherwise)
+        if not (self._is_unsafe(select.then) or self._is_unsafe(select.otherwise)):
+            return self._choose(condition, self.expr(select.then), self.expr(select.otherwise))
+        if condition.lanes == 1 and (self.vector is None or not self.machine.masked):
+            return self._jump(condition, select)
+        assert self.vector is not None
+        mask = self.arithmetic.broadcast(condition, self.vector.lanes)
+        then = self._guarded(select.then, mask.text)
+        type = vector("i1", mask.lanes)
+        all_lanes = self.arithmetic.constant(True, mask).text
+        inverse = self.builder.pure(f"xor {type} {mask.text}, {all_lanes}")
+        otherwise = self._guarded(select.otherwise, inverse)
+        return self._choose(condition, then, otherwise)
+
+    def _is_unsafe(self, branch: Expr) -> bool:
+        """Something in it may only be read when the branch is taken."""
+        for e in walk(branch):
+            if isinstance(e, Load):
+                assert isinstance(e.tensor, Buffer)
+                if not self._inside(e.tensor, e.index):
+                    return True
+        return False
+
+    def _guarded(self, branch: Expr, mask: str) -> Value:
+        """A branch of which only the loads in the lanes of `mask` are made."""
+        assert self.vector is not None
+        type = vector("i1", self.vector.lanes)
+        saved = self.guard
+        outer = saved if saved is not None else self.vector.mask
+        if outer is not None:
+            mask = self.builder.pure(f"and {type} {mask}, {outer}")
+        self.guard = mask
+        self.memo.append({})
+        value = self.expr(branch)
+        self.memo.pop()
+        self.guard = saved
+        return value
+
+    def _choose(self, condition: Value, then: Value, otherwise: Value) -> Value:
+        lanes = max(condition.lanes, then.lanes, otherwise.lanes)
+        if condition.lanes > 1:
+            condition = self.arithmetic.broadcast(condition, lanes)
+        a, b = (self.arithmetic.broadcast(v, lanes) for v in (then, otherwise))
+        text = self.builder.pure(
+            f"select {condition.type} {condition.text}, {a.type} {a.text}, {b.type} {b.text}"
+        )
+        return Value(text, then.dtype, lanes)
+
+    def _jump(self, condition: Value, select: Select) -> Value:
+        """Only the taken branch is evaluated."""
+        builder = self.builder
+        blocks = builder.block("then"), builder.block("else")
+        end = builder.block("end")
+        builder.line(f"br i1 {condition.text}, label %{blocks[0].name}, label %{blocks[1].name}")
+        values, sources = [], []
+        lanes = 1 if self.vector is None else self.vector.lanes
+        for block, branch in zip(blocks, (select.then, select.otherwise), strict=True):
+            builder.place(block)
+            builder.open(None)
+            self.memo.append({})
+            value = self.arithmetic.broadcast(self.expr(branch), lanes)
+            self.memo.pop()
+            builder.close()
+            values.append(value)
+            sources.append(builder.current.name)
+            builder.line(f"br label %{end.name}")
+        builder.place(end)
+        pairs = ", ".join(f"[{v.text}, %{s}]" for v, s in zip(values, sources, strict=True))
+        name = builder.fresh()
+        builder.line(f"{name} = phi {values[0].type} {pairs}")
+        return Value(name, select.dtype, values[0].lanes)
+
+    def condition(self, expr: Expr) -> Value:
+        value = self.evaluate(expr)
+        assert value.dtype == bool_
+        return value
+
+    def positive(self, dim: dims.Dim) -> bool:
+        """Intervals prove that it is at least 1."""
+        low = self.low(dim)
+        return low is not None and low >= 1

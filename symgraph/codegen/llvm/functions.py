@@ -1,0 +1,141 @@
+"""One internal function for each phase of a kernel, and the task that threads call.
+
+    void @kernel_0(ptr a, ptr b, ..., ptr shared, ptr own, i64 N, ..., i64 begin, i64 end)
+    void @kernel_0_task(ptr data, i64 index, i64 thread)
+
+A task's data are the same arguments in slots of 8 bytes, then the bytes of scratch for one part,
+the number of iterations, and the number of parts; part `index` runs the iterations from
+index*count/parts on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...kernel.dims import Dim
+from ...kernel.ir import Buffer, Kernel
+from .abi import ALIGNMENT
+from .builder import FunctionBuilder, ModuleBuilder
+from .machine import Machine
+from .memory import Memory
+from .phases import KernelPhases, Phase
+from .statements import Range, Statements
+
+ATTRIBUTES = "nounwind"
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Which parameters may overlap another one, and which are never written while it runs."""
+
+    overlapping: frozenset[int] = frozenset()
+    read_only: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhaseFunction:
+    """The names of a phase's functions."""
+
+    phase: Phase
+    name: str
+    task: str
+
+
+class _Body(Statements):
+    """Statements of one phase, with its parameters and scratch in place."""
+
+    def __init__(self, builder: FunctionBuilder, machine: Machine, phases: KernelPhases,
+                 phase: Phase, sharing: Sharing) -> None:  # fmt: skip
+        super().__init__(builder, machine, self._own_scratch)
+        self.own = dict(phase.own)
+        for number, var in enumerate(phases.kernel.dims):
+            self.variables[var] = (0, f"%d{number}")
+        for number, buffer in enumerate(phases.kernel.params):
+            self.places[buffer] = Memory(f"%p{number}", number in sharing.read_only)
+        for buffer, offset in phases.shared:
+            self.places[buffer] = Memory(self._scratch_at("%shared", offset), False)
+
+    def _own_scratch(self, buffer: Buffer) -> str:
+        return self._scratch_at("%own", self.own[buffer])
+
+    def _scratch_at(self, base: str, offset: Dim) -> str:
+        if offset == 0:
+            return base
+        text = self.scalar(offset)
+        return self.builder.hoisted(f"getelementptr i8, ptr {base}, i64 {text}", 0)
+
+
+def emit_kernel(
+    module: ModuleBuilder, machine: Machine, phases: KernelPhases, name: str, sharing: Sharing
+) -> list[PhaseFunction]:
+    """Write the functions of every phase; return their names."""
+    functions = []
+    for number, phase in enumerate(phases.phases):
+        symbol = f"{name}_{number}"
+        module.functions.append(_phase_text(module, machine, phases, phase, symbol, sharing))
+        task = ""
+        if phase.loop is not None:
+            task = f"{symbol}_task"
+            module.functions.append(_task_text(phases.kernel, symbol, task))
+        functions.append(PhaseFunction(phase, symbol, task))
+    return functions
+
+
+def _phase_text(
+    module: ModuleBuilder,
+    machine: Machine,
+    phases: KernelPhases,
+    phase: Phase,
+    symbol: str,
+    sharing: Sharing,
+) -> str:
+    builder = FunctionBuilder(module)
+    body = _Body(builder, machine, phases, phase, sharing)
+    if phase.loop is None:
+        body.stmt(phase.body)
+    else:
+        body.loop(phase.loop, Range("%begin", "%end"))
+    builder.line("ret void")
+    head = f"define internal void @{symbol}({', '.join(_parameters(phases.kernel, sharing))})"
+    return builder.text(f"{head} {ATTRIBUTES}{_width_attribute(machine)}")
+
+
+def _width_attribute(machine: Machine) -> str:
+    return ' "prefer-vector-width"="512"' if machine.vector_bytes == 64 else ""
+
+
+def _parameters(kernel: Kernel, sharing: Sharing) -> list[str]:
+    found = []
+    for number, _ in enumerate(kernel.params):
+        alias = "" if number in sharing.overlapping else " noalias"
+        access = " readonly" if number in sharing.read_only else ""
+        found.append(f"ptr{alias}{access} %p{number}")
+    found += [f"ptr noalias align {ALIGNMENT} %shared", f"ptr noalias align {ALIGNMENT} %own"]
+    found += [f"i64 %d{number}" for number, _ in enumerate(kernel.dims)]
+    return [*found, "i64 %begin", "i64 %end"]
+
+
+def argument_types(kernel: Kernel) -> list[str]:
+    """The types of a phase's arguments up to `begin`."""
+    return ["ptr"] * (len(kernel.params) + 2) + ["i64"] * len(kernel.dims)
+
+
+def _task_text(kernel: Kernel, symbol: str, task: str) -> str:
+    types = argument_types(kernel)
+    lines = [f"define internal void @{task}(ptr %data, i64 %index, i64 %thread) {ATTRIBUTES} {{"]
+    for number, type in enumerate([*types, "i64", "i64", "i64"]):
+        lines.append(f"  %s{number} = getelementptr i8, ptr %data, i64 {8 * number}")
+        lines.append(f"  %v{number} = load {type}, ptr %s{number}, align 8")
+    count = len(types)
+    own = len(kernel.params) + 1
+    lines += [
+        f"  %skip = mul i64 %index, %v{count}",
+        f"  %mine = getelementptr i8, ptr %v{own}, i64 %skip",
+        f"  %low = mul i64 %index, %v{count + 1}",
+        f"  %begin = udiv i64 %low, %v{count + 2}",
+        f"  %high = add i64 %low, %v{count + 1}",
+        f"  %end = udiv i64 %high, %v{count + 2}",
+    ]
+    args = [f"{t} %v{n}" if n != own else "ptr %mine" for n, t in enumerate(types)]
+    passed = ", ".join([*args, "i64 %begin", "i64 %end"])
+    return "\n".join([*lines, f"  call void @{symbol}({passed})", "  ret void", "}", ""])

@@ -1,0 +1,66 @@
+"""How a kernel is arranged for a CPU: the order of the steps.
+
+level 0   as it is
+level 1   neighbouring axes merged, loops in vectors
+level 2   contractions tiled into registers as well
+"""
+
+from __future__ import annotations
+
+from ...kernel.ir import Alloc, Block, For, Kernel
+from ...kernel.transform.collapse import collapse, flatten_axes
+from ...kernel.transform.drop_unit_loops import drop_unit_loops
+from ...kernel.transform.hoist_scalars import hoist_scalars
+from .machine import Machine
+from .phases import cost
+from .schedule_contraction import tile_contraction
+from .schedule_loops import vectorise_kernel
+
+SHARED_ITERATIONS = 16
+"""A shared loop should have at least so many iterations."""
+
+HEAVY = 200
+"""Instructions of a body beside which working out merged indices does not count."""
+
+
+def schedule_kernel(
+    kernel: Kernel, machine: Machine, level: int, constants: frozenset[int] = frozenset()
+) -> Kernel:
+    """The kernel arranged for a machine; equal results within rounding.
+
+    The inputs at the positions in `constants` may be read packed.
+    """
+    if level == 0:
+        return kernel
+    flat = flatten_axes(drop_unit_loops(hoist_scalars(kernel)))
+    if level >= 2:
+        tiled = tile_contraction(flat, machine, constants)
+        if tiled is not None:
+            flat = tiled
+    return share(vectorise_kernel(flat, machine))
+
+
+def share(kernel: Kernel) -> Kernel:
+    """Outermost loops merged until there is enough to share among threads."""
+    while True:
+        loop = _too_short(kernel)
+        if loop is None:
+            return kernel
+        kernel = collapse(kernel, loop.var)
+
+
+def _too_short(kernel: Kernel) -> For | None:
+    body = kernel.body
+    while isinstance(body, Alloc):
+        body = body.body
+    for stmt in body.stmts if isinstance(body, Block) else (body,):
+        if not isinstance(stmt, For) or stmt.kind != "parallel":
+            continue
+        inner = stmt.body
+        long = isinstance(stmt.extent, int) and stmt.extent >= SHARED_ITERATIONS
+        if long or not isinstance(inner, For) or inner.kind != "parallel":
+            continue
+        work = cost(inner.body)
+        if not isinstance(work, int) or work >= HEAVY:
+            return stmt
+    return None

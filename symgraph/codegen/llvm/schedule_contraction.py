@@ -1,0 +1,279 @@
+"""Contractions as register tiles.
+
+    parallel i < M:                      parallel u < N/(V*L):
+      parallel j < N:                      parallel t < M/R:
+        alloc acc                            alloc acc[R,V,L] in register
+        acc = 0                      ->      serial k < K:
+        serial k < K:                          unroll R, unroll V, vector L:
+          acc += a[i,k]*b[k,j]                   acc[..] += a[t*R+ii,k] * b[k,..]
+        c[i,j] = acc                         unroll R, unroll V, vector L: c[..] = acc[..]
+
+A constant number of rows is covered exactly by tiles of two heights, one row apart; what is left
+of open extents is covered by smaller tiles; the last vectors are masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ...kernel import dims
+from ...kernel.dims import Dim, LoopVar
+from ...kernel.ir import Alloc, Block, Expr, For, If, IndexValue, Kernel, Stmt, block, call
+from ...kernel.rewrite import Substitute
+from ...kernel.transform.jam import jam
+from ...kernel.transform.stage import read_packed, stage
+from ...kernel.transform.vectorise_reduction import vectorise_reduction_loop
+from .contraction import Contraction, recognise, replace_contraction
+from .machine import Machine
+from .schedule_loops import MOST_LANES, widest
+from .strides import Access
+from .tiling import Tile, choose_order, choose_tile, packed_order
+
+REST_ROWS = 4
+"""Rows of the smaller tile for what is left of an open extent."""
+
+
+def tile_contraction(
+    kernel: Kernel, machine: Machine, constants: frozenset[int] = frozenset()
+) -> Kernel | None:
+    """The kernel with its contraction in register tiles; None when it is none, or when lanes alone
+    do as well.  The inputs at the positions in `constants` may be read packed."""
+    found = recognise(kernel.body)
+    if found is None:
+        return None
+    if not machine.ordered_sums:
+        found = sums_along_memory(found)
+    lanes = min(MOST_LANES, machine.lanes(widest(found.inner)))
+    if lanes < 4:
+        return None
+    fixed = frozenset(kernel.inputs[number] for number in constants)
+    tile = choose_tile(found, machine, lanes, fixed)
+    if tile is None or (tile.form == "columns" and tile.rows * tile.columns == 1):
+        return None
+    position = 0
+    for access in tile.packed:
+        ahead = _packed_ahead(kernel, found, access, tile) if access.buffer in fixed else None
+        position += ahead is None
+        kernel = _pack(kernel, found, access, tile) if ahead is None else ahead
+    if tile.packed:
+        again = recognise(_top(kernel)[-1])
+        assert again is not None
+        found = again if machine.ordered_sums else sums_along_memory(again)
+    new = _columns(found, tile) if tile.form == "columns" else _depth(found, tile)
+    return replace(kernel, body=replace_contraction(kernel, position, new))
+
+
+def sums_along_memory(found: Contraction) -> Contraction:
+    """The summed loops ordered by how far a step moves in memory, the shortest steps innermost:
+    operands are then read in the order in which they lie."""
+
+    def distance(loop: For) -> int:
+        steps = [found.stride_of(a, loop.var) for a in found.loads]
+        return -sum(abs(s) * a.buffer.dtype.nbytes for s, a in zip(steps, found.loads, strict=True)
+                    if isinstance(s, int))  # fmt: skip
+
+    if any(found.stride_of(a, loop.var) is None for loop in found.serial for a in found.loads):
+        return found
+    return replace(found, serial=tuple(sorted(found.serial, key=distance)))
+
+
+def _top(kernel: Kernel) -> tuple[Stmt, ...]:
+    body = kernel.body
+    while isinstance(body, Alloc):
+        body = body.body
+    return body.stmts if isinstance(body, Block) else (body,)
+
+
+def _pack(kernel: Kernel, found: Contraction, access: Access, tile: Tile) -> Kernel:
+    """Copy an operand so that it is contiguous along the columns."""
+    assert tile.column_axis is not None
+    order = [loop.var for loop in packed_order(found, access, tile.column_axis)]
+    return stage(kernel, access.buffer, order, tile.columns * tile.lanes)
+
+
+def _packed_ahead(kernel: Kernel, found: Contraction, access: Access, tile: Tile) -> Kernel | None:
+    """The kernel that is given a constant operand packed, where it can be."""
+    assert tile.column_axis is not None
+    order = [loop.var for loop in packed_order(found, access, tile.column_axis)]
+    return read_packed(kernel, access.buffer, order, tile.columns * tile.lanes)
+
+
+# -- lanes along columns ---------------------------------------------------------------------------
+
+
+def _columns(found: Contraction, tile: Tile) -> Stmt:
+    assert tile.column_axis is not None
+
+    def body(rows: Piece, columns: Piece) -> Stmt:
+        return _column_tile(found, tile, rows, columns)
+
+    return _around(found, tile, body, columns_in_lanes=True)
+
+
+class Piece:
+    """Part of an axis: where it starts, how many tile steps it has, what is left of the axis."""
+
+    __slots__ = ("left", "start", "steps")
+
+    def __init__(self, start: Dim, steps: int, left: Dim | None = None) -> None:
+        self.start = start
+        self.steps = steps
+        self.left = left
+
+
+def _column_tile(found: Contraction, tile: Tile, rows: Piece, columns: Piece) -> Stmt:
+    assert tile.column_axis is not None
+    row, vector, lane = LoopVar("ii"), LoopVar("jj"), LoopVar("v")
+    offset = dims.add(dims.mul(vector, tile.lanes), lane)
+    values: dict[LoopVar, Dim] = {tile.column_axis: dims.add(columns.start, offset)}
+    if tile.block_axis is not None:
+        values = {tile.column_axis: lane, tile.block_axis: dims.add(columns.start, vector)}
+    loops: list[For] = []
+    nothing = Block(())
+    if tile.row_axis is not None:
+        values[tile.row_axis] = dims.add(rows.start, row)
+        loops.append(For(row, rows.steps, "unroll", nothing))
+    loops.append(For(vector, columns.steps, "unroll", nothing))
+    active: Dim = tile.lanes
+    if columns.left is not None:
+        room = dims.add(columns.left, dims.mul(vector, -tile.lanes))
+        active = dims.Minimum(tile.lanes, room) if not isinstance(room, int) else min(
+            tile.lanes, room)  # fmt: skip
+    loops.append(For(lane, active, "vector", nothing, tile.lanes))
+    return jam(loops, Substitute(values).stmt(found.inner))
+
+
+# -- lanes along the summed loop -------------------------------------------------------------------
+
+
+def _depth(found: Contraction, tile: Tile) -> Stmt:
+    def body(rows: Piece, columns: Piece) -> Stmt:
+        return _depth_tile(found, tile, rows, columns)
+
+    return _around(found, tile, body, columns_in_lanes=False)
+
+
+def _depth_tile(found: Contraction, tile: Tile, rows: Piece, columns: Piece) -> Stmt:
+    values: dict[LoopVar, Dim] = {}
+    loops: list[For] = []
+    nothing = Block(())
+    for axis, piece in ((tile.row_axis, rows), (tile.column_axis, columns)):
+        if axis is not None:
+            var = LoopVar("ii" if axis is tile.row_axis else "jj")
+            values[axis] = dims.add(piece.start, var)
+            loops.append(For(var, piece.steps, "unroll", nothing))
+    inner = next(loop for loop in found.serial if loop.var == tile.depth_axis)
+    others = tuple(loop for loop in found.serial if loop.var != tile.depth_axis)
+    reduction = vectorise_reduction_loop(
+        For(inner.var, inner.extent, "serial", found.update), tile.lanes, tile.lanes,
+        [(loop.var, loop.extent) for loop in others],
+    )  # fmt: skip
+    moved = Substitute(values).stmt(found.point(reduction))
+    return jam(loops, moved) if loops else moved
+
+
+# -- the loops around a tile -----------------------------------------------------------------------
+
+
+def _around(
+    found: Contraction,
+    tile: Tile,
+    body: Callable[[Piece, Piece], Stmt],
+    columns_in_lanes: bool,
+) -> Stmt:
+    """The loops over tiles.  Rows are innermost, so that the vectors of a column tile stay in the
+    nearest cache while the rows pass by, or outermost (see choose_order)."""
+    step = tile.columns * (tile.lanes if columns_in_lanes else 1)
+
+    def over_columns(make: Callable[[Piece], Stmt]) -> Stmt:
+        if tile.column_axis is None:
+            return make(Piece(0, 1))
+        if tile.block_axis is not None:
+            return _rows(found.extent(tile.block_axis), tile.columns, make)
+        extent = found.extent(tile.column_axis)
+        return _lanes(extent, tile, step, make) if columns_in_lanes else _rows(
+            extent, tile.columns, make)  # fmt: skip
+
+    def over_rows(make: Callable[[Piece], Stmt]) -> Stmt:
+        if tile.row_axis is None:
+            return make(Piece(0, 1))
+        return _rows(found.extent(tile.row_axis), tile.rows, make)
+
+    def others(body: Stmt) -> Stmt:
+        for loop in reversed(found.parallel):
+            if loop.var not in (tile.row_axis, tile.column_axis, tile.block_axis):
+                body = For(loop.var, loop.extent, "parallel", body)
+        return body
+
+    order, _ = choose_order(found, tile)
+    if order == "rows others columns":
+        return over_rows(lambda r: others(over_columns(lambda c: body(r, c))))
+    if order == "columns others rows":
+        return over_columns(lambda c: others(over_rows(lambda r: body(r, c))))
+    return others(over_columns(lambda c: over_rows(lambda r: body(r, c))))
+
+
+def _rows(extent: Dim, most: int, make: Callable[[Piece], Stmt]) -> Stmt:
+    """Tiles over an axis without lanes."""
+    var = LoopVar("t")
+    if isinstance(extent, int):
+        tiles = -(-extent // most)
+        high = -(-extent // tiles)
+        taller = tiles - (tiles * high - extent)
+        if taller == tiles:
+            return _loop(var, tiles, make(Piece(dims.mul(var, high), high)))
+        rest = dims.add(dims.mul(dims.add(var, -taller), high - 1), taller * high)
+        return _loop(var, tiles, If(_below(var, taller), make(Piece(dims.mul(var, high), high)),
+                                    make(Piece(rest, high - 1))))  # fmt: skip
+    full = dims.floordiv(extent, most)
+    start = dims.mul(var, most)
+    left = dims.add(extent, dims.mul(full, -most))
+    rest_stmts: list[Stmt] = []
+    if most > REST_ROWS:
+        q = LoopVar("q")
+        few = dims.floordiv(left, REST_ROWS)
+        at = dims.add(start, dims.mul(q, REST_ROWS))
+        rest_stmts.append(For(q, few, "serial", make(Piece(at, REST_ROWS))))
+        start = dims.add(start, dims.mul(few, REST_ROWS))
+        left = dims.add(left, dims.mul(few, -REST_ROWS))
+    one = LoopVar("q")
+    rest_stmts.append(For(one, left, "serial", make(Piece(dims.add(start, one), 1))))
+    if most == 1:
+        return _loop(var, extent, make(Piece(var, 1)))
+    count = dims.ceildiv(extent, most)
+    return For(var, count, "parallel",
+               If(_below(var, full), make(Piece(dims.mul(var, most), most)),
+                  block(*rest_stmts)))  # fmt: skip
+
+
+def _lanes(extent: Dim, tile: Tile, step: int, make: Callable[[Piece], Stmt]) -> Stmt:
+    """Tiles over the axis in lanes; the last one masked."""
+    var = LoopVar("u")
+    full = dims.floordiv(extent, step)
+    start = dims.mul(full, step)
+    left = dims.add(extent, dims.mul(start, -1))
+    whole = make(Piece(dims.mul(var, step), tile.columns))
+    if left == 0:
+        return _loop(var, full, whole)
+    if isinstance(left, int):
+        steps = -(-left // tile.lanes)
+        if full == 0:
+            return make(Piece(0, steps, left))
+        # The last block starts at var*step as all do: that tells the verifier that it is one.
+        rest = make(Piece(dims.mul(var, step), steps, left))
+        assert isinstance(full, int)
+        return _loop(var, full + 1, If(_below(var, full), whole, rest))
+    one = LoopVar("q")
+    single = Piece(dims.add(dims.mul(var, step), dims.mul(one, tile.lanes)), 1,
+                   dims.add(left, dims.mul(one, -tile.lanes)))  # fmt: skip
+    rest = For(one, dims.ceildiv(left, tile.lanes), "serial", make(single))
+    return For(var, dims.ceildiv(extent, step), "parallel", If(_below(var, full), whole, rest))
+
+
+def _below(var: LoopVar, limit: Dim) -> Expr:
+    return call("lt", IndexValue(var), IndexValue(limit))
+
+
+def _loop(var: LoopVar, count: Dim, body: Stmt) -> Stmt:
+    return For(var, count, "parallel", body)

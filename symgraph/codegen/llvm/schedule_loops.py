@@ -1,0 +1,140 @@
+"""Loops into vectors, for every kernel that is not a tiled contraction.
+
+Each nest of independent loops gets the loop as vector lanes along which memory is touched most
+evenly; where there is none (the row of a softmax or of a norm), the loops inside are looked at, and
+a loop that only accumulates is run in partial results.  The choice counts accesses by their
+strides; nothing is timed.
+"""
+
+from __future__ import annotations
+
+from ...kernel.dims import LoopVar
+from ...kernel.ir import Cast, For, Kernel, Load, Stmt, Store, Update
+from ...kernel.rewrite import StmtRewriter, expressions, statements, walk
+from ...kernel.transform.locate import ScheduleError, perfect_nest
+from ...kernel.transform.reorder import nest_in_order
+from ...kernel.transform.vectorise import vectorise_loop
+from ...kernel.transform.vectorise_reduction import vectorise_reduction_loop
+from .machine import Machine
+from .memory import MOST_STRIDE
+from .strides import accesses, index_values_vary, lane_cost
+
+MOST_LANES = 16
+WORTHWHILE = 0.8
+"""Vectors must cost at most this part of what scalars cost."""
+
+SHORTEST_REDUCTION = 8
+"""Constant reductions below this stay scalar: adding up the lanes would cost more."""
+
+
+class Vectorise(StmtRewriter):
+    """Rewrites statements from the outside in."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def stmt(self, stmt: Stmt) -> Stmt:
+        if isinstance(stmt, For) and has_vectors(stmt):
+            return stmt
+        if isinstance(stmt, For) and stmt.kind == "parallel":
+            return self._independent(stmt)
+        if isinstance(stmt, For) and stmt.kind == "serial":
+            return self._serial(stmt)
+        return super().stmt(stmt)
+
+    def _independent(self, loop: For) -> Stmt:
+        nest = perfect_nest(loop)
+        lanes = self.lanes(nest[-1].body)
+        chosen = best_axis(nest, lanes)
+        if chosen is not None:
+            order = [n.var for n in nest if n.var != chosen] + [chosen]
+            try:
+                ordered = nest_in_order(nest, order)
+                return _innermost(ordered, lanes)
+            except ScheduleError:
+                pass
+        body = self.stmt(nest[-1].body)
+        for outer in reversed(nest):
+            body = For(outer.var, outer.extent, outer.kind, body, outer.lanes)
+        return body
+
+    def _serial(self, loop: For) -> Stmt:
+        update = loop.body
+        may_split = not self.machine.ordered_sums
+        if may_split and isinstance(update, Update) and reduces_evenly(loop):
+            try:
+                return vectorise_reduction_loop(loop, self.lanes(update))
+            except ScheduleError:
+                pass
+        return super().stmt(loop)
+
+    def lanes(self, body: Stmt) -> int:
+        """Lanes of the widest type that the body works in."""
+        return min(MOST_LANES, self.machine.lanes(widest(body)))
+
+
+def has_vectors(stmt: Stmt) -> bool:
+    """Something inside runs in lanes already."""
+    return any(isinstance(s, For) and s.kind == "vector" for s in statements(stmt))
+
+
+def widest(body: Stmt) -> int:
+    """Bytes of the largest element; float16 and bfloat16 count as the float32 they become."""
+    sizes = [1]
+    for s in statements(body):
+        if isinstance(s, (Store, Update)):
+            sizes.append(s.buffer.dtype.accumulator.nbytes)
+    for top in expressions(body):
+        for e in walk(top):
+            if isinstance(e, (Load, Cast)):
+                sizes.append(e.dtype.accumulator.nbytes)
+    return max(sizes)
+
+
+def best_axis(nest: list[For], lanes: int) -> LoopVar | None:
+    """The loop of a nest to run in lanes, or None when scalars are as good."""
+    body = nest[-1].body
+    found = accesses(body)
+    scalar = float(sum(a.weight for a in found)) or 1.0
+    best: LoopVar | None = None
+    best_cost = WORTHWHILE
+    for loop in reversed(nest):
+        if loop.extent in (0, 1) or lanes < 2:
+            continue
+        total = sum(a.weight * lane_cost(a, loop.var, lanes, MOST_STRIDE) for a in found)
+        total += 2.0 * lanes * index_values_vary(body, loop.var)
+        used = float(lanes)
+        if isinstance(loop.extent, int):
+            used = loop.extent / -(-loop.extent // lanes)
+        cost = (total if found else 1.0) / used / scalar
+        if cost < best_cost:
+            best, best_cost = loop.var, cost
+    return best
+
+
+def _innermost(nest: Stmt, lanes: int) -> Stmt:
+    """The innermost of directly nested loops as vectors."""
+    if isinstance(nest, For) and isinstance(nest.body, For) and nest.body.kind == "parallel":
+        return For(nest.var, nest.extent, nest.kind, _innermost(nest.body, lanes), nest.lanes)
+    assert isinstance(nest, For)
+    if isinstance(nest.extent, int):
+        while lanes // 2 >= max(2, nest.extent):
+            lanes //= 2
+    return vectorise_loop(nest, lanes)
+
+
+def reduces_evenly(loop: For) -> bool:
+    """An accumulating loop whose loads are contiguous or uniform along it."""
+    if isinstance(loop.extent, int) and loop.extent < SHORTEST_REDUCTION:
+        return False
+    found = accesses(loop.body)
+    if not found or index_values_vary(loop.body, loop.var):
+        return False
+    return all(a.is_store or lane_cost(a, loop.var, 16, 2) <= 4.0 for a in found)
+
+
+def vectorise_kernel(kernel: Kernel, machine: Machine) -> Kernel:
+    """Every loop nest of a kernel in vectors where that pays."""
+    from dataclasses import replace
+
+    return replace(kernel, body=Vectorise(machine).stmt(kernel.body))

@@ -1,0 +1,74 @@
+"""The CPU target: programs as LLVM IR, compiled to one object, loaded in process or shipped."""
+
+from __future__ import annotations
+
+from ...errors import TargetError
+from ...ir.program import HostStep, Program
+from ...kernel.ir import Kernel
+from ...options import Options
+from . import abi
+from .emit import Layout, emit_program, layout
+from .machine import Machine, machine, strict_machine
+from .objects import compile_object, load
+from .runtime import LLVMRunner
+from .schedule import schedule_kernel
+from .schedule_loops import MOST_LANES
+
+
+class LLVMTarget:
+    """Any CPU that LLVM knows; the host's when `Options.cpu` is not given."""
+
+    name = "llvm"
+    alignment = abi.ALIGNMENT
+
+    def available(self) -> str | None:
+        return None
+
+    def describe_devices(self) -> tuple[str, ...]:
+        """A line about this machine, for people."""
+        found = machine(None)
+        registers = f"{found.registers} registers of {found.vector_bytes * 8} bits"
+        fused = "with" if found.fma else "without"
+        return (f"{found.cpu} ({found.triple}): {registers}, {fused} fused multiply-add",)
+
+    def machine(self, options: Options) -> Machine:
+        """The machine that code is made for.  Raises: TargetError for an unknown cpu."""
+        found = machine(options.cpu, options.platform)
+        return strict_machine(found) if options.strict else found
+
+    def channel_block(self, options: Options) -> int | None:
+        """One vector of float32, where vectors are long enough to fill with channels."""
+        lanes = min(MOST_LANES, self.machine(options).lanes(4))
+        return lanes if lanes >= 8 else None
+
+    def schedule(
+        self, kernel: Kernel, options: Options, constants: frozenset[int] = frozenset()
+    ) -> Kernel:
+        return schedule_kernel(kernel, self.machine(options), options.level, constants)
+
+    def emit(self, program: Program, options: Options) -> str:
+        return emit_program(program, self.machine(options), options.profile)
+
+    def layout(self, program: Program) -> Layout:
+        """The workspace and the exported functions of what `emit` writes."""
+        return layout(program)
+
+    def object(self, program: Program, text: str, options: Options) -> bytes:
+        """The object file to ship.  Raises: TargetError when Python would be called back."""
+        hosts = [s for s in program.steps if isinstance(s, HostStep)]
+        if hosts:
+            raise TargetError(
+                f"{program.name}: host operator {hosts[0].node.op.name} in node {hosts[0].name} "
+                f"(declared at {hosts[0].node.origin}) runs in Python and cannot be shipped; "
+                f"write it as a native operator, with index expressions in forward"
+            )
+        return compile_object(text, self.machine(options), options.cache)
+
+    def load(self, program: Program, text: str, options: Options) -> LLVMRunner:
+        found = layout(program, options.profile)
+        body = compile_object(text, self.machine(options), options.cache)
+        loaded = load(body, found.symbols)
+        return LLVMRunner(program, found, loaded, options.threads, options.profile)
+
+
+TARGET = LLVMTarget()

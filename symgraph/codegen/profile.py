@@ -1,0 +1,90 @@
+"""What each step of a program took, against the work it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..ir.cost import node_flops
+from ..ir.fused import Fused
+from ..ir.layout import InLayout
+from ..ir.node import Node
+from ..ir.program import KernelStep, Program, Step
+from ..kernel import dims
+from ..kernel.dims import Dim, DimVar
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """One step of a call.
+
+    `nodes` are the names of the operators that it computes, `operators` their kinds; `flops` is 0
+    where nothing tells; `nbytes` is the size of every array it reads or writes, each once.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    operators: tuple[str, ...]
+    time_ns: int
+    flops: int
+    nbytes: int
+
+    @property
+    def gflops(self) -> float:
+        """Billions of floating-point operations a second."""
+        return self.flops / max(self.time_ns, 1)
+
+    @property
+    def gbytes(self) -> float:
+        """Billions of bytes a second."""
+        return self.nbytes / max(self.time_ns, 1)
+
+
+def step_times(
+    program: Program, times: Sequence[int], sizes: Mapping[str, int]
+) -> tuple[StepTime, ...]:
+    """The steps with their nanoseconds, at the extents of one call."""
+    env = {DimVar(name): size for name, size in sizes.items()}
+    return tuple(
+        _step_time(step, time_ns, env) for step, time_ns in zip(program.steps, times, strict=True)
+    )
+
+
+def _step_time(step: Step, time_ns: int, env: Mapping[DimVar, int]) -> StepTime:
+    def value(dim: Dim) -> int:
+        return int(dims.evaluate(dim, env))
+
+    parts = [] if step.node is None else list(_parts(step.node))
+    flops = _flops(step.node) if isinstance(step, KernelStep) else 0
+    nbytes = sum(value(b.type.nbytes) for b in {b.root: b for b in step.arguments}.values())
+    return StepTime(
+        step.label,
+        tuple(n.label for n in parts),
+        tuple(_kind(n) for n in parts),
+        time_ns,
+        value(flops),
+        nbytes,
+    )
+
+
+def _parts(node: Node) -> Iterator[Node]:
+    """The operators in a node, those of a fused group one by one."""
+    if not isinstance(node.op, Fused):
+        yield node
+        return
+    for inner in node.op.graph.nodes:
+        if inner.inputs:
+            yield inner
+
+
+def _kind(node: Node) -> str:
+    """The operator's name; what works in another layout is still that operator."""
+    return node.op.op.name if isinstance(node.op, InLayout) else node.op.name
+
+
+def _flops(node: Node | None) -> Dim:
+    if node is None:
+        return 0
+    types = {v: v.node.types[v.index] for v in (*node.inputs, *node.values)}
+    found = node_flops(node, types)
+    return 0 if found is None else found

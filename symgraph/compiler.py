@@ -1,0 +1,288 @@
+"""`compile`: the one page that shows every stage in order.
+
+Symbol -> Graph[typed] -> Graph[primitive] -> Graph[canonical] -> Graph[fused] -> lower
+-> Program of naive kernels -> target.schedule -> recompute -> order_steps -> plan_memory
+-> target.emit -> target.load
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .codegen.executable import Executable
+from .codegen.interp.evaluate import Evaluator
+from .codegen.target import Target, find_target
+from .errors import InputError, TargetError
+from .ir.graph import Graph
+from .ir.memory_report import MemoryReport
+from .ir.node import Node
+from .ir.op import Variable
+from .ir.program import Check, KernelStep, Port, Program, ProgramBuffer
+from .ir.symbol import Expression, Group, Symbol, group, output_names
+from .kernel.compute import Tensor
+from .kernel.dims import dim_vars
+from .kernel.dtypes import as_dtype
+from .kernel.ir import Buffer, Kernel
+from .kernel.printer import kernel_text
+from .kernel.rewrite import Substitute
+from .kernel.verify import verify_kernel
+from .lower import lower, node_kernel
+from .options import Options, from_environment
+from .passes import optimisation, preparation
+from .passes.compare import compare_graphs, shape_at
+from .passes.infer_types import InferTypes
+from .passes.manager import Dump, Pass, Pipeline
+from .passes.order_steps import OrderSteps
+from .passes.pack_constants import PackConstants
+from .passes.plan_memory import PlanMemory
+from .passes.recompute import Recompute
+from .passes.settle_updates import SettleUpdates
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def compile(
+    outputs: Symbol | Group | Sequence[Symbol],
+    *,
+    params: Mapping[str, Any] | None = None,
+    target: str | None = None,
+    training: bool = False,
+    updates: Mapping[str, Symbol] | None = None,
+    shapes: Mapping[str, Any] | None = None,
+    dtypes: Mapping[str, Any] | None = None,
+    name: str = "model",
+    passes: Sequence[Pass] = (),
+    options: Options | None = None,
+    **changes: Any,
+) -> Executable:
+    """Compile symbols into a callable over numpy arrays.
+
+    params    arrays for parameters and state by name; the rest are passed at each call
+    training  keep the training form (dropout, batch statistics) and update the state
+    updates   next values of variables by name, written over their arrays at each call
+    shapes    shapes of variables that override their own
+    passes    passes of your own, run on the canonical graph before fusion
+    Further keywords are fields of `Options`.
+
+    Raises: ShapeError, DTypeError, InputError, TargetError, before anything runs.
+    """
+    chosen = (options if options is not None else from_environment()).with_(**changes)
+    if target is not None:
+        chosen = chosen.with_(target=target)
+    expression = outputs if isinstance(outputs, Expression) else group(outputs)
+    build = Build(
+        with_updates(expression.graph, dict(updates or {})),
+        dict(params or {}),
+        training,
+        dict(shapes or {}),
+        dict(dtypes or {}),
+        name,
+        chosen,
+        tuple(passes),
+    )
+    return build.run()
+
+
+def memory_report(
+    model: Executable | Symbol | Group | Sequence[Symbol], /, **extents: int
+) -> MemoryReport:
+    """What a network needs while it runs: planned, lower bound, naive, what is alive at the peak.
+
+    Symbols are compiled with the default options; `extents` are values of open extents.
+
+    Raises: InputError for an extent that the network does not have.
+    """
+    executable = model if isinstance(model, Executable) else compile(model)
+    return executable.memory_report(**extents)
+
+
+@dataclass(frozen=True)
+class Build:
+    """One compilation: what is compiled, and how."""
+
+    graph: Graph
+    params: Mapping[str, Any]
+    training: bool
+    shapes: Mapping[str, Any]
+    dtypes: Mapping[str, Any]
+    name: str
+    options: Options
+    passes: tuple[Pass, ...] = ()
+
+    def run(self) -> Executable:
+        target = usable_target(self.options.target)
+        program = self.program(target)
+        text = target.emit(program, self.options)
+        runner = target.load(program, text, self.options)
+        return Executable(program, runner, text, self.bound(program), target.name)
+
+    def program(self, target: Target) -> Program:
+        """Every stage up to the planned program of scheduled kernels."""
+        dump = Dump(self.options.dump)
+        graph = with_state_updates(self.graph) if self.training else self.graph
+        inference = InferTypes(self.shapes, self.dtypes, self.constants(graph)).inference(graph)
+        # What inference could not decide about named extents is checked at each call.
+        checks = [Check(*condition) for condition in inference.constraints]
+        labels = output_names(self.graph)
+        prepared, graph = self.passed(graph, target, dump)
+        program = lower(graph, self.name, checks, labels)
+        program = SettleUpdates().run(with_interface(program, prepared))
+        dump.write("lower", program)
+        program = PackConstants().run(schedule(program, target, self.options))
+        dump.write("schedule", program)
+        if self.options.memory_budget is not None:
+            program = Recompute(self.options.memory_budget, target.alignment).run(program)
+            dump.write("recompute", program)
+        if OrderSteps.name not in self.options.disable:
+            program = OrderSteps(target.alignment).run(program)
+            dump.write("order_steps", program)
+        program = PlanMemory(target.alignment, self.options.verify).run(program)
+        dump.write("plan_memory", program)
+        return program
+
+    def passed(self, graph: Graph, target: Target, dump: Dump) -> tuple[Graph, Graph]:
+        """The graph as every level needs it, and optimised."""
+        compare = None
+        if self.options.verify >= 3:
+            compare = partial(compare_graphs, evaluate=evaluate_node)
+        constants = self.constants(graph)
+        first = Pipeline(preparation(self.training, self.shapes, self.dtypes, constants))
+        block = target.channel_block(self.options)
+        more = optimisation(self.options.level, self.training, block, self.passes)
+        second = Pipeline(more, first.after)
+        prepared, report = first.run(graph, self.options, compare, dump)
+        if self.options.stop_after in [name for name, _, _ in report.entries]:
+            return prepared, prepared
+        return prepared, second.run(prepared, self.options, compare, dump)[0]
+
+    def constants(self, graph: Graph) -> dict[str, Array]:
+        """The arrays that become constants: in training, parameters stay inputs."""
+        return {} if self.training else self.arrays(graph)
+
+    def arrays(self, graph: Graph) -> dict[str, Array]:
+        """The given parameters, checked against the graph's variables."""
+        known = {graph.names[n] for n in graph.variables}
+        unknown = sorted(set(self.params) - known)
+        if unknown and not any(name in known for name in self.params):
+            raise InputError(
+                f"compile: params has {unknown[0]!r}, but the graph has no such "
+                f"variable; it has {', '.join(sorted(known)) or 'none'}"
+            )
+        return {name: np.asarray(self.params[name]) for name in self.params if name in known}
+
+    def bound(self, program: Program) -> dict[str, Array]:
+        """The given arrays that are still inputs of the program (in training they stay so)."""
+        free = {p.name: p for p in program.inputs}
+        result: dict[str, Array] = {}
+        for name, value in self.params.items():
+            if name in free:
+                result[name] = np.array(value, dtype=as_dtype(free[name].type.dtype).numpy)
+        return result
+
+
+def evaluate_node(
+    node: Node, arrays: Sequence[Array], sizes: Mapping[str, int]
+) -> tuple[Array, ...]:
+    """The outputs of one node by interpreting its kernel: for operators without a reference."""
+    kernel, used = node_kernel(node, "node", node.label)
+    given = dict(zip(node.inputs, arrays, strict=True))
+    outputs = [np.zeros(shape_at(t, sizes), as_dtype(t.dtype).numpy) for t in node.types]
+    pairs = zip(kernel.params, [*(given[v] for v in used), *outputs], strict=True)
+    Evaluator(kernel, dict(pairs), sizes).run()
+    return tuple(outputs)
+
+
+def usable_target(name: str) -> Target:
+    """The target, when it can be used here.  Raises: TargetError with the reason."""
+    target = find_target(name)
+    reason = target.available()
+    if reason is not None:
+        raise TargetError(f"target {name!r} cannot be used here: {reason}")
+    return target
+
+
+def with_updates(graph: Graph, updates: Mapping[str, Symbol]) -> Graph:
+    """The graph with next values of variables as further outputs.  Raises: InputError."""
+    new = Graph(graph.outputs, [(name, symbol.value) for name, symbol in updates.items()])
+    variables = {new.names[n]: n for n in new.variables}
+    for name, symbol in updates.items():
+        if name not in variables:
+            known = ", ".join(variables) or "none"
+            raise InputError(
+                f"compile: updates has {name!r}, but the graph has no such variable; it has {known}"
+            )
+        old = variables[name].types[0].shape
+        if old is not None and symbol.shape is not None and len(old) != len(symbol.shape):
+            raise InputError(
+                f"compile: the next value of {name!r} has shape {symbol.shape}, it has {old}"
+            )
+    return new
+
+
+def with_state_updates(graph: Graph) -> Graph:
+    """The graph with the next value of every auxiliary variable that its operators carry."""
+    updates = dict(graph.updates)
+    for node in graph.nodes:
+        names = node.op.argument_names(len(node.inputs))
+        for argument, output in node.op.state:
+            variable = node.inputs[names.index(argument)].node
+            if isinstance(variable.op, Variable) and variable.op.role == "auxiliary":
+                updates[graph.names[variable]] = node[node.op.output_names.index(output)]
+    return Graph(graph.outputs, tuple(updates.items()))
+
+
+def with_interface(program: Program, prepared: Graph) -> Program:
+    """The program with the inputs of the graph before it was optimised, in that order.
+
+    Passes change the order in which variables are first used and may leave some unused; the
+    interface is the same at every optimisation level.
+    """
+    ports = {p.name: p for p in program.inputs}
+    found: list[Port] = []
+    for node in prepared.variables:
+        name = prepared.names[node]
+        if name in ports:
+            found.append(ports[name])
+        elif isinstance(node.op, Variable) and node.op.role == "input":
+            found.append(Port(name, ProgramBuffer(name, node.types[0], "input", source=name)))
+    extents = {v for p in found for d in p.type.shape or () for v in dim_vars(d)}
+    names = tuple(sorted(extents, key=lambda v: v.name))
+    return program.with_(inputs=tuple(found), dims=names)
+
+
+def _text_without_names(kernel: Kernel) -> str:
+    """The same for kernels that differ in what they and their tensors are called."""
+    renamed: dict[Tensor, Buffer] = {
+        b: replace(b, name=f"t{n}") for n, b in enumerate(kernel.params)
+    }
+    inputs, outputs = (tuple(renamed[b] for b in side) for side in (kernel.inputs, kernel.outputs))
+    body = Substitute(buffers=renamed).stmt(kernel.body)
+    return kernel_text(Kernel("kernel", inputs, outputs, kernel.dims, body))
+
+
+def schedule(program: Program, target: Target, options: Options) -> Program:
+    """Every kernel arranged for the target; equal kernels of equal constants are arranged once."""
+    done: dict[tuple[str, frozenset[int]], Kernel] = {}
+    originals: dict[tuple[Kernel, frozenset[int]], Kernel] = {}
+    packs = "pack_constants" not in options.disable
+    steps = []
+    for step in program.steps:
+        if isinstance(step, KernelStep):
+            kernel = step.kernel
+            places = enumerate(step.reads) if packs else ()
+            constants = frozenset(n for n, b in places if b.root.place == "constant")
+            if (kernel, constants) not in originals:
+                key = _text_without_names(kernel), constants
+                if key not in done:
+                    verify_kernel(kernel, options.verify)
+                    done[key] = target.schedule(kernel, options, constants)
+                    verify_kernel(done[key], options.verify)
+                originals[kernel, constants] = done[key]
+            step = replace(step, kernel=originals[kernel, constants])
+        steps.append(step)
+    return program.with_(steps=tuple(steps))

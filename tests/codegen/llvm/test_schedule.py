@@ -1,0 +1,157 @@
+"""Schedules of the LLVM target: the same answers on every machine and level, and their form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+from symgraph.codegen.llvm.contraction import recognise
+from symgraph.codegen.llvm.machine import machine
+from symgraph.codegen.llvm.schedule import schedule_kernel
+from symgraph.codegen.llvm.target import TARGET
+from symgraph.codegen.llvm.tiling import choose_tile
+from symgraph.compiler import compile
+from symgraph.ir.op import Sample, registry
+from symgraph.kernel.dims import DimVar
+from symgraph.kernel.ir import For, Kernel
+from symgraph.kernel.printer import kernel_text
+from symgraph.kernel.rewrite import statements
+from symgraph.kernel.verify import verify_kernel
+from symgraph.options import Options
+from symgraph.testing.operators import check_target
+from tests.kernel.transform.kernels import bias, product, random_inputs, total
+from tests.support.golden import check_golden
+from tests.support.kernels import interpret, program_of, run_on, shape_of
+
+GOLDEN = Path(__file__).parent / "golden"
+MACHINES = [None, "x86-64-v3", "x86-64"]
+N, K = DimVar("N"), DimVar("K")
+
+
+def agree(
+    kernel: Kernel, level: int, cpu: str | None, env: dict[str, int] | None = None
+) -> list[np.ndarray]:
+    """Run the scheduled kernel and compare it with the interpreter; its outputs."""
+    sizes = env or {}
+    options = Options(cache=None, threads=1, level=level, cpu=cpu)
+    scheduled = schedule_kernel(kernel, machine(cpu), level)
+    verify_kernel(scheduled, 2)
+    inputs = random_inputs(kernel, sizes)
+    expected = interpret(kernel, inputs, sizes)
+    moved = [a.reshape(shape_of(b, sizes)) for a, b in zip(inputs, scheduled.inputs, strict=True)]
+    found = run_on("llvm", scheduled, moved, sizes, options)
+    for a, b in zip(expected, found, strict=True):
+        if a.dtype.kind in "iub":
+            np.testing.assert_array_equal(b.reshape(a.shape), a)
+        else:
+            limit = {2: 2e-2, 4: 1e-4, 8: 1e-12}[a.dtype.itemsize]
+            np.testing.assert_allclose(b.reshape(a.shape).astype(float), a.astype(float),
+                                       rtol=limit, atol=limit)  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize("cpu", MACHINES)
+@pytest.mark.parametrize("form", ["nn", "nt", "tn", "tt"])
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (33, 65, 37), (5, 0, 3), (1, 40, 70), (64, 7, 17)])
+def test_products_of_every_form(form: str, sizes: tuple[int, int, int], cpu: str | None) -> None:
+    agree(product(*sizes, form), 2, cpu)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "int32", "int8"])
+@pytest.mark.parametrize("form", ["nn", "nt", "tt"])
+def test_products_of_other_dtypes(form: str, dtype: str) -> None:
+    agree(product(17, 23, 35, form, dtype), 2, None)
+
+
+@pytest.mark.parametrize("form", ["nn", "nt", "tn"])
+@pytest.mark.parametrize("count", [0, 1, 2, 4, 13, 14, 15, 47])
+def test_products_with_open_rows(form: str, count: int) -> None:
+    agree(product(N, 19, 33, form), 2, None, {"N": count})
+
+
+@pytest.mark.parametrize("sizes", [(0, 3), (1, 1), (3, 17), (37, 64), (31, 100)])
+@pytest.mark.parametrize("form", ["nn", "nt"])
+def test_products_with_open_columns_and_depth(form: str, sizes: tuple[int, int]) -> None:
+    agree(product(9, K, N, form), 2, None, {"N": sizes[0], "K": sizes[1]})
+
+
+def test_sums_are_the_same_bits_on_every_machine() -> None:
+    kernel = total(5, 1003)
+    results = [agree(kernel, 1, cpu)[0] for cpu in MACHINES]
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("sizes", [(0, 3), (1, 1), (3, 0), (7, 130)])
+@pytest.mark.parametrize("kind", ["sum", "max"])
+def test_reductions_with_open_extents(kind: str, sizes: tuple[int, int], level: int) -> None:
+    agree(total(N, K, kind), level, None, {"N": sizes[0], "K": sizes[1]})
+
+
+@pytest.mark.parametrize("cpu", MACHINES)
+@pytest.mark.parametrize("sizes", [(512, 512, 512), (7, 800, 500), (64, 64, 3), (1, 64, 64)])
+def test_tiles_leave_room_for_their_operands(sizes: tuple[int, int, int], cpu: str | None) -> None:
+    chosen = machine(cpu)
+    for form in ("nn", "nt", "tn", "tt"):
+        found = recognise(product(*sizes, form).body)
+        assert found is not None or 1 in sizes
+        if found is None:
+            continue
+        tile = choose_tile(found, chosen, chosen.lanes(4))
+        assert tile is not None
+        spare = tile.columns if tile.form == "columns" else tile.rows + 1
+        assert tile.rows * tile.columns + spare + 1 <= chosen.registers + 1
+
+
+def test_whole_rows_are_covered_without_remainder() -> None:
+    """197 rows are 13 + 14 + 14 + ...: two heights, one row apart, no tile that is half empty."""
+    scheduled = schedule_kernel(product(197, 64, 64), machine("x86-64-v4"), 2)
+    heights = {s.extent for s in statements(scheduled.body)
+               if isinstance(s, For) and s.kind == "unroll" and s.var.hint == "ii"}  # fmt: skip
+    assert len(heights) <= 2
+    assert max(heights) - min(heights) <= 1  # type: ignore[operator, type-var]
+
+
+@pytest.mark.parametrize("kernel", [bias(3, 37), product(6, 9, 32)], ids=["bias", "product"])
+def test_golden_text(kernel: Kernel, update_golden: bool) -> None:
+    """The schedule and the module of two small kernels, for a machine with 16 lanes of float32."""
+    scheduled = schedule_kernel(kernel, machine("x86-64-v4"), 2)
+    for cpu in (None, "x86-64"):
+        agree(kernel, 2, cpu)  # raises unless the numbers agree
+    text = TARGET.emit(program_of(scheduled), Options(cpu="x86-64-v4"))
+    body = text.split("define internal", 1)[1].split("define i32", 1)[0]
+    shown = kernel_text(scheduled) + "\ndefine internal" + body.split("_task(", 1)[0]
+    check_golden(GOLDEN / f"{kernel.name}.txt", shown, update=update_golden, numbers_agree=True)
+
+
+def _first_samples() -> list[object]:
+    found = []
+    for name in registry.names():
+        op = registry.get(name)
+        # A bare number has no dtype of its own until another operator gives it one.
+        if op.__module__.startswith("symgraph.") and op.samples and name != "scalar":
+            found.append(pytest.param(op.samples[0], id=name))
+    return found
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("sample", _first_samples())
+def test_lower_levels_give_the_same_answers(sample: Sample, level: int) -> None:
+    check_target(sample, "llvm", level)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_scratch_of_open_size_lies_in_the_workspace(threads: int) -> None:
+    """A softmax over rows of open length: each thread keeps a row for itself."""
+    x = sg.var("x", ("N", "K"))
+    options = Options(cache=None, threads=threads)
+    executable = compile(sg.softmax(x, axis=-1), target="llvm", options=options)
+    for shape in ((300, 70), (1, 5), (0, 3), (2, 9000)):
+        data = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+        powers = np.exp(data - data.max(axis=-1, keepdims=True, initial=-np.inf))
+        expected = powers / powers.sum(axis=-1, keepdims=True)
+        np.testing.assert_allclose(executable(data), expected, rtol=1e-5, atol=1e-7)
