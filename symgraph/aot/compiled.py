@@ -1,0 +1,137 @@
+"""The versions of a program that one object holds, and their common signature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..codegen.llvm.emit import Layout
+from ..codegen.llvm.machine import Machine
+from ..codegen.llvm.platform import Platform
+from ..codegen.llvm.target import LLVMTarget
+from ..codegen.llvm.versions import LEVELS
+from ..codegen.target import find_target
+from ..compiler import Build
+from ..errors import TargetError
+from ..ir.program import Program
+from ..kernel import dims
+from ..kernel.dims import Dim, DimVar
+from ..options import Options
+from ..passes.infer_types import InferTypes
+from .names import identifier
+from .request import Request
+from .signature import Signature, refuse_host_operators, signature_of
+from .weights import Block
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """One version of the program; `level` is that of x86-64, 0 elsewhere; `extents` are those it
+    alone is for, none for the version that fits every call."""
+
+    level: int
+    extents: Mapping[str, int]
+    options: Options
+    program: Program
+    machine: Machine
+    layout: Layout
+    text: str
+
+
+def _enough(versions: Sequence[Compiled], sizes: Sequence[Dim]) -> Dim:
+    """A size that is enough for every version: the largest of those for all extents, and where a
+    version for some extents alone needs more than that, so much more."""
+    result: Dim = 0
+    for version, size in zip(versions, sizes, strict=True):
+        if not version.extents:
+            result = dims.maximum(result, size)
+    slack = 0
+    for version, size in zip(versions, sizes, strict=True):
+        if version.extents:
+            env = {DimVar(name): value for name, value in version.extents.items()}
+            gap = dims.add(size, dims.mul(dims.substitute(result, env), -1))
+            _, high = dims.bounds(gap)
+            if high is None:
+                result = dims.maximum(result, size)
+            else:
+                slack = max(slack, high)
+    return dims.add(result, slack)
+
+
+def compile_versions(request: Request) -> tuple[Compiled, ...]:
+    """The program compiled for each processor, by falling level."""
+    target = find_target("llvm")
+    assert isinstance(target, LLVMTarget)
+    found: list[Compiled] = []
+    for cpu in request.cpus:
+        options = request.options.with_(cpu=cpu)
+        if len(request.cpus) > 1 or request.specialise:
+            # Each version would want its own order, and carry the weights once more.
+            options = options.with_(disable=(*options.disable, "pack_constants"))
+        for extents in (*request.special_extents(), {}):
+            build = _build(request, options, _fixed_shapes(request, extents))
+            program = build.program(target)
+            refuse_host_operators(program)
+            machine, layout = target.machine(options), target.layout(program)
+            text = target.emit(program, options)
+            level = LEVELS.get(machine.cpu, 0)
+            found.append(Compiled(level, extents, options, program, machine, layout, text))
+    return tuple(sorted(found, key=lambda v: -v.level))
+
+
+def _fixed_shapes(request: Request, extents: Mapping[str, int]) -> dict[str, Any]:
+    """The shapes of all variables with some extents fixed.  Raises: TargetError."""
+    if not extents:
+        return dict(request.shapes)
+    typed = InferTypes(request.shapes, request.dtypes, request.params).run(request.graph)
+    values = {DimVar(name): value for name, value in extents.items()}
+    shapes, seen = dict(request.shapes), set[str]()
+    for node in typed.variables:
+        shape = node.types[0].shape
+        assert shape is not None
+        named = {v.name for dim in shape for v in dims.dim_vars(dim)}
+        seen |= named
+        if named & set(extents):
+            shapes[typed.names[node]] = tuple(dims.substitute(d, values) for d in shape)
+    unknown = sorted(set(extents) - seen)
+    if unknown:
+        raise TargetError(
+            f"export: there is no open extent {unknown[0]!r} to specialise; the open ones are "
+            f"{', '.join(sorted(seen)) or 'none'}"
+        )
+    return shapes
+
+
+def _build(request: Request, options: Options, shapes: Mapping[str, Any]) -> Build:
+    return Build(
+        request.graph,
+        request.params,
+        request.training,
+        shapes,
+        request.dtypes,
+        identifier(request.name, "model"),
+        options,
+    )
+
+
+def signature_for(
+    request: Request, versions: Sequence[Compiled], platform: Platform, block: Block
+) -> Signature:
+    names = request.graph.names
+    origins = {names[n]: str(n.origin) for n in request.graph.variables if str(n.origin)}
+    shared = _enough(versions, [v.layout.workspace.nbytes(0) for v in versions])
+    own = _enough(versions, [v.layout.workspace.own for v in versions])
+    levels = tuple(dict.fromkeys(v.level for v in versions))
+    return signature_of(
+        [versions[-1].program, *(v.program for v in versions[:-1])],
+        request.name,
+        workspace=shared,
+        thread_workspace=own,
+        weights=block.arrays,
+        weights_nbytes=len(block.data),
+        levels=levels if len(levels) > 1 else (),
+        ranges=request.ranges,
+        origins={name: f"declared at {place}" for name, place in origins.items()},
+        pointer_bits=platform.pointer_bits,
+    )

@@ -1,0 +1,167 @@
+"""The description of an artefact as data: what the object's section and NAME.json hold."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..ir.cost import node_flops
+from ..ir.graph import Graph
+from ..ir.node import Node
+from ..ir.program import KernelStep, Program, live_ranges
+from ..kernel import dims
+from ..kernel.dims import Dim
+from .extents_text import encode_dim
+from .header import ABI_VERSION
+from .rules import Rule
+from .signature import ALIGNMENT, Signature, Tensor
+from .weights import layout_digest
+
+FORMAT = "symgraph.object"
+FORMAT_VERSION = 1
+LICENCE = "The compiled model is its owner's; symgraph, the compiler, is under Apache-2.0."
+
+
+def describe(
+    signature: Signature,
+    rules: Sequence[Rule],
+    program: Program,
+    *,
+    model_hash: str,
+    weights: str,
+    block: bytes,
+    machine: Mapping[str, Any],
+    flops: Dim | None,
+    settings: Mapping[str, Any],
+    selftest: int | None = None,
+) -> dict[str, Any]:
+    """Everything that is known before the object is made."""
+    p = signature.prefix
+    return {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "abi": ABI_VERSION,
+        "name": program.name,
+        "prefix": p,
+        "model_hash": model_hash,
+        "machine": dict(machine),
+        "settings": dict(settings),
+        "symbols": _symbols(signature, selftest is not None),
+        "selftest_nbytes": selftest,
+        "inputs": [_tensor(t) for t in signature.inputs],
+        "outputs": [_tensor(t) for t in signature.outputs],
+        "extents": [
+            {"name": e.name, "field": e.field, "low": e.low, "high": e.high}
+            for e in signature.extents
+        ],
+        "conditions": [
+            {
+                "left": encode_dim(c.left),
+                "relation": c.relation,
+                "right": encode_dim(c.right),
+                "message": c.message,
+            }
+            for c in signature.conditions
+        ],
+        "errors": [{"code": r.code, "name": r.name, "message": r.message} for r in rules],
+        "workspace": {
+            "nbytes": encode_dim(signature.needed),
+            "shared": encode_dim(signature.workspace),
+            "per_thread": encode_dim(signature.thread_workspace),
+            "alignment": ALIGNMENT,
+        },
+        "weights": {
+            "kind": weights,
+            "nbytes": signature.weights_nbytes,
+            "sha256": hashlib.sha256(block).hexdigest(),
+            "layout": layout_digest(signature).hex(),
+            "arrays": [
+                {
+                    "name": w.name,
+                    "dtype": w.dtype.name,
+                    "shape": list(w.shape),
+                    "offset": w.offset,
+                    "packing": w.order,
+                }
+                for w in signature.weights
+            ],
+        },
+        "flops": None if flops is None else encode_dim(flops),
+        "nbytes_moved": encode_dim(bytes_moved(program)),
+        "kernels": [s.kernel.name for s in program.steps if isinstance(s, KernelStep)],
+        "memory": _memory(program),
+        "licence": LICENCE,
+    }
+
+
+def _symbols(signature: Signature, has_selftest: bool) -> dict[str, str]:
+    names = ["run", "strerror", "workspace_needed", *(["isa"] if signature.levels else [])]
+    names += ["selftest", "selftest_name"] if has_selftest else []
+    return {name: f"{signature.prefix}_{name}" for name in names}
+
+
+def _tensor(tensor: Tensor) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "name": tensor.name,
+        "field": tensor.field,
+        "dtype": tensor.dtype.name,
+        "shape": [encode_dim(d) for d in tensor.shape],
+        "role": tensor.role,
+    }
+    if tensor.updates:
+        row["updates"] = tensor.updates
+    if tensor.origin:
+        row["origin"] = tensor.origin
+    return row
+
+
+def _memory(program: Program) -> dict[str, Any]:
+    """Where each intermediate lies in the arena, and during which steps."""
+    plan = program.plan
+    assert plan is not None
+    ranges = live_ranges(program)
+    rows = []
+    for buffer, offset in plan.offsets:
+        first, end = ranges.get(buffer, (0, 0))
+        rows.append(
+            {
+                "name": buffer.name,
+                "offset": encode_dim(offset),
+                "nbytes": encode_dim(buffer.type.nbytes),
+                "steps": [first, end],
+            }
+        )
+    return {
+        "arena": encode_dim(plan.nbytes),
+        "method": plan.method,
+        "lower_bound": plan.lower_bound,
+        "naive": plan.naive,
+        "sample": dict(plan.sample),
+        "buffers": rows,
+    }
+
+
+def bytes_moved(program: Program) -> Dim:
+    """Bytes that the kernels read and write, each argument of each kernel once."""
+    total: Dim = 0
+    for step in program.steps:
+        for buffer in step.arguments:
+            total = dims.add(total, buffer.type.nbytes)
+    return total
+
+
+def flops_by_node(graph: Graph) -> list[tuple[Node, Dim | None]]:
+    """The operations of each node of a typed graph; None where an operator does not tell."""
+    types = {value: value.node.types[value.index] for n in graph.nodes for value in n.values}
+    return [(node, node_flops(node, types)) for node in graph.nodes]
+
+
+def total_flops(parts: Sequence[tuple[Node, Dim | None]]) -> Dim | None:
+    """Their sum; None where one is unknown."""
+    total: Dim = 0
+    for _, part in parts:
+        if part is None:
+            return None
+        total = dims.add(total, part)
+    return total

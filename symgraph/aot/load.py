@@ -1,0 +1,313 @@
+"""Shipped objects in this process, behind the interface of a compiled executable.
+
+A file is read, its description checked (format version, hash, architecture, processor), and only
+then loaded as code.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import mmap
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..codegen.executable import Executable
+from ..codegen.llvm import objects
+from ..codegen.llvm.machine import machine as machine_named
+from ..codegen.llvm.platform import X86_LEVELS, platform_of
+from ..codegen.llvm.pool import available_processors, get_pool
+from ..errors import FormatError, InputError
+from ..ir.program import Check, MemoryPlan, Port, Program, ProgramBuffer
+from ..ir.tensor_type import TensorType
+from ..kernel import dims
+from ..kernel.dims import DimVar
+from ..kernel.dtypes import as_dtype
+from ..kernel.packing import Packing
+from . import description as sealed
+from .archive import is_archive
+from .describe import FORMAT
+from .extents_text import decode_dim
+from .files import read_whole
+from .header import ABI_VERSION
+from .weights import HEADER_NBYTES, check_weights_file
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Weights = str | PathLike[str] | Mapping[str, Any] | None
+
+_RUN = ctypes.CFUNCTYPE(
+    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
+)
+_ISA = ctypes.CFUNCTYPE(ctypes.c_int32)
+_STRERROR = ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_int32)
+
+
+class Context(ctypes.Structure):
+    """sg_context, as the header declares it."""
+
+    _fields_ = (
+        ("size", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("parallel_for", ctypes.c_void_p),
+        ("pool", ctypes.c_void_p),
+        ("threads", ctypes.c_int64),
+        ("constants", ctypes.c_void_p),
+        ("workspace_bytes", ctypes.c_uint64),
+    )
+
+
+def load_object(path: Path, weights: Weights, threads: int, cpu: str | None = None) -> Executable:
+    """See `symgraph.load`."""
+    data = read_whole(path)
+    if path.suffix == ".whl":
+        data = _library_of_wheel(data, path)
+    if is_archive(data):
+        raise FormatError(f"{path}: a static library cannot be loaded; load the object (.o)")
+    found, made = sealed.decode(data, str(path))
+    _check(made, data, str(path))
+    held, constants = _weights(made, weights, path)
+    try:
+        program = skeleton(made)
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"{path}: damaged description: {error!r}") from error
+    level = _level(made, cpu, str(path))
+    symbols = tuple(made["symbols"].values())
+    library, found_at = _addresses(found.kind, data, symbols, path)
+    addresses = dict(zip(made["symbols"], found_at, strict=True))
+    if level == 0 and "isa" in addresses:
+        level = _ISA(addresses["isa"])()
+    runner = ObjectRunner(program, made, addresses, constants, threads, level, (library, held))
+    return Executable(program, runner, "", {}, f"{made['machine']['platform']} object")
+
+
+def _library_of_wheel(data: bytes, path: Path) -> bytes:
+    """The shared library in a wheel.  Raises: FormatError for a damaged wheel, or another's."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            name = next(n for n in archive.namelist() if n.endswith("/model.so"))
+            return archive.read(name)
+    except (zipfile.BadZipFile, StopIteration) as error:
+        raise FormatError(f"{path}: not a wheel of a model, or damaged ({error})") from None
+
+
+def _check(made: Mapping[str, Any], data: bytes, where: str) -> None:
+    """Raises: FormatError unless this is an intact object for this machine and release."""
+    if made.get("format") != FORMAT or made.get("abi") != ABI_VERSION:
+        raise FormatError(
+            f"{where}: interface version {made.get('abi')!r} cannot be called; this release calls "
+            f"version {ABI_VERSION}: compile the model again"
+        )
+    host = machine_named(None)
+    here, there = platform_of(host.triple), made["machine"]
+    if there["platform"] != here.name:
+        raise FormatError(
+            f"{where}: made for {there['platform']}, this machine is {here.name}: export with "
+            f"target={here.name!r}"
+        )
+    missing = sorted(set(there["features"]) - set(host.features))
+    if missing:
+        raise FormatError(
+            f"{where}: made for the processor {there['cpu']}, this one lacks {', '.join(missing)}; "
+            f"export with an older cpu="
+        )
+    if not sealed.is_intact(data, where):
+        raise FormatError(
+            f"{where}: damaged: its hash does not match (a library that was linked or stripped "
+            f"elsewhere cannot be checked: load the object that export wrote)"
+        )
+
+
+def _level(made: Mapping[str, Any], cpu: str | None, where: str) -> int:
+    """The level of x86-64 that was asked for, 0 for none.  Raises: InputError."""
+    if cpu is None:
+        return 0
+    versions = made["machine"]["versions"]
+    if len(versions) < 2 or cpu not in versions:
+        raise InputError(f"{where}: there is no version for {cpu!r}, only: {', '.join(versions)}")
+    missing = set(X86_LEVELS[cpu]) - set(machine_named(None).features)
+    if missing:
+        raise InputError(f"{where}: this processor has no {', '.join(sorted(missing))}")
+    return list(X86_LEVELS).index(cpu) + 1
+
+
+def skeleton(made: Mapping[str, Any]) -> Program:
+    """The program's interface without its kernels."""
+
+    def port(row: Mapping[str, Any], place: str) -> Port:
+        shape = tuple(decode_dim(d) for d in row["shape"])
+        type = TensorType(shape, as_dtype(row["dtype"]))
+        buffer = ProgramBuffer(row["name"], type, place)
+        return Port(row["name"], buffer, row["role"], row.get("updates", ""))
+
+    checks = tuple(
+        Check(decode_dim(c["left"]), c["relation"], decode_dim(c["right"]), c["message"])
+        for c in made["conditions"]
+    )
+    arena = decode_dim(made["memory"]["arena"])
+    return Program(
+        name=made["name"],
+        inputs=tuple(port(row, "input") for row in made["inputs"]),
+        outputs=tuple(port(row, "output") for row in made["outputs"]),
+        constants=(),
+        steps=(),
+        dims=tuple(DimVar(row["name"]) for row in made["extents"]),
+        checks=checks,
+        plan=MemoryPlan((), arena, method=made["memory"]["method"]),
+    )
+
+
+def _weights(made: Mapping[str, Any], given: Weights, path: Path) -> tuple[Any, int]:
+    """What keeps the weights alive, and the address for the context."""
+    row = made["weights"]
+    if row["kind"] == "embedded":
+        if given is not None:
+            raise InputError(f"{path}: the weights are embedded; weights= cannot replace them")
+        return None, 0
+    if isinstance(given, Mapping):
+        block = _block_of(row, given, str(path))
+        offset = 0 if row["kind"] == "pointer" else HEADER_NBYTES
+        memory = np.zeros(offset + len(block) + 4096, np.uint8)
+        start = -memory.ctypes.data % 4096
+        if offset:
+            memory[start + 16 : start + 48] = np.frombuffer(bytes.fromhex(row["layout"]), np.uint8)
+        memory[start + offset : start + offset + len(block)] = np.frombuffer(block, np.uint8)
+        return memory, memory.ctypes.data + start
+    if row["kind"] == "pointer":
+        names = ", ".join(a["name"] for a in row["arrays"])
+        raise InputError(f"{path}: needs weights= with the arrays {names}")
+    file = path.with_suffix(".weights") if given is None else Path(given)
+    return _mapped(file, bytes.fromhex(row["layout"]))
+
+
+def _mapped(path: Path, layout: bytes) -> tuple[Any, int]:
+    """A weights file mapped read-only, so that processes share its pages."""
+    try:
+        with path.open("rb") as file:
+            pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{path}: the weights cannot be read ({error})") from None
+    view = np.frombuffer(pages, np.uint8)
+    check_weights_file(memoryview(pages), layout, str(path))
+    return view, view.ctypes.data
+
+
+def _block_of(row: Mapping[str, Any], given: Mapping[str, Any], where: str) -> bytes:
+    """The block of weights from arrays by name.  Raises: InputError for one that does not fit."""
+    block = bytearray(row["nbytes"])
+    for entry in row["arrays"]:
+        name, shape = entry["name"], tuple(entry["shape"])
+        if name not in given:
+            raise InputError(f"{where}: weights= lacks {name!r}")
+        array = np.asarray(given[name])
+        if array.shape != shape or array.dtype != as_dtype(entry["dtype"]).numpy:
+            raise InputError(
+                f"{where}: weight {name!r} must be {entry['dtype']}{list(shape)}, got "
+                f"{array.dtype}{list(array.shape)}"
+            )
+        if entry.get("packing") is not None:
+            view, order, panel = entry["packing"]
+            array = Packing(tuple(view), tuple(order), panel).apply(array)
+        raw = np.ascontiguousarray(array).tobytes()
+        block[entry["offset"] : entry["offset"] + len(raw)] = raw
+    return bytes(block)
+
+
+def _addresses(
+    kind: str, data: bytes, symbols: Sequence[str], path: Path
+) -> tuple[Any, tuple[int, ...]]:
+    if kind == "object":
+        loaded = objects.load(data, symbols)
+        return loaded, loaded.addresses
+    # The checked bytes are loaded, not whatever the path names by now.
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        copy.write_bytes(data)
+        try:
+            library = ctypes.CDLL(str(copy))
+        except OSError as error:
+            raise FormatError(f"{path}: cannot be loaded: {error}") from None
+    found = [ctypes.cast(getattr(library, s), ctypes.c_void_p).value for s in symbols]
+    return library, tuple(int(address or 0) for address in found)
+
+
+class ObjectRunner:
+    """Calls a shipped object; safe from many threads, each with a workspace of its own."""
+
+    def __init__(
+        self,
+        program: Program,
+        made: Mapping[str, Any],
+        addresses: Mapping[str, int],
+        constants: int,
+        threads: int,
+        level: int,
+        held: Any,
+    ) -> None:
+        self.program = program
+        self._held = held
+        self._run = _RUN(addresses["run"])
+        self._strerror = _STRERROR(addresses["strerror"])
+        self._level = level
+        self._names = tuple(v.name for v in program.dims)
+        self._results = tuple(n for n, p in enumerate(program.outputs) if not p.updates)
+        self._constants = constants
+        self.threads = threads if threads else available_processors()
+        space = made["workspace"]
+        self._shared = decode_dim(space["shared"])
+        self._per_thread = decode_dim(space["per_thread"])
+
+    def scratch_nbytes(self, dims: Mapping[str, int]) -> int:
+        """0: an object tells its workspace as one number."""
+        return 0
+
+    def run(
+        self, inputs: Sequence[Array], outputs: Sequence[Array], dims: Mapping[str, int]
+    ) -> None:
+        sizes = [dims[name] for name in self._names]
+        reads = (ctypes.c_int64 * (len(inputs) + len(sizes) + 1))(
+            *[_address(a) for a in inputs], *sizes
+        )
+        results = [_address(outputs[n]) for n in self._results]
+        writes = (ctypes.c_int64 * (len(results) + 1))(*results)
+        nbytes = self._nbytes(dims)
+        memory = np.empty(nbytes + 64, np.uint8)
+        start = memory.ctypes.data + -memory.ctypes.data % 64
+        context = self._context(nbytes)
+        status = self._run(
+            ctypes.addressof(reads), ctypes.addressof(writes), start, ctypes.addressof(context)
+        )
+        if status:
+            message = self._strerror(status).decode()
+            raise InputError(f"{self.program.name}: {message} (code {status})")
+
+    def _context(self, nbytes: int) -> Context:
+        context = Context(
+            size=ctypes.sizeof(Context),
+            flags=self._level,
+            threads=self.threads,
+            constants=self._constants or None,
+            workspace_bytes=nbytes,
+        )
+        if self.threads > 1:
+            pool = get_pool(self.threads)
+            context.parallel_for = pool.parallel_for_pointer
+            context.pool = pool.pool_pointer
+        return context
+
+    def _nbytes(self, extents: Mapping[str, int]) -> int:
+        env = {DimVar(name): value for name, value in extents.items()}
+        shared = int(dims.evaluate(self._shared, env))
+        return shared + int(dims.evaluate(self._per_thread, env)) * self.threads
+
+
+def _address(array: Array) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address

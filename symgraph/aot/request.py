@@ -1,0 +1,128 @@
+"""What to export, and how: checked before anything is compiled."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..codegen.llvm.platform import find_platform
+from ..codegen.llvm.versions import LEVELS
+from ..compiler import with_updates
+from ..errors import InputError, TargetError
+from ..ir.graph import Graph
+from ..ir.symbol import Expression, Group, Symbol
+from ..options import Options, from_environment
+from .budgets import Budgets, budgets_from
+from .packaging import (
+    ADAPTERS,
+)
+
+KINDS = ("o", "h", "json", "a", "so", "hpp", "pc", "cmake", "pyi", "whl", *ADAPTERS)
+WEIGHTS = ("embedded", "file", "pointer")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to export, and how; see `symgraph.export` for the meaning of each field."""
+
+    graph: Graph
+    path: Path
+    name: str
+    params: Mapping[str, Any]
+    platform: str
+    cpus: tuple[str | None, ...]
+    weights: str
+    emit: tuple[str, ...]
+    shapes: Mapping[str, Any]
+    dtypes: Mapping[str, Any]
+    ranges: Mapping[str, tuple[int, int]]
+    specialise: Mapping[str, Sequence[int]]
+    training: bool
+    budgets: Budgets
+    selftest: bool
+    options: Options
+
+    def special_extents(self) -> list[dict[str, int]]:
+        """Every combination of the sizes that get a version of their own."""
+        names = list(self.specialise)
+        combinations = itertools.product(*(self.specialise[name] for name in names))
+        return [dict(zip(names, sizes, strict=True)) for sizes in combinations] if names else []
+
+
+def chosen_cpus(platform: str, cpu: str | Sequence[str] | None) -> tuple[str | None, ...]:
+    """The processors to make versions for.  Raises: TargetError."""
+    given = (cpu,) if cpu is None or isinstance(cpu, str) else tuple(cpu)
+    if len(given) < 2:
+        return given
+    wrong = [name for name in given if name not in LEVELS]
+    if wrong or not platform.startswith("x86_64"):
+        raise TargetError(
+            f"export: one object can hold versions for {', '.join(LEVELS)} of x86_64 platforms "
+            f"alone, got {', '.join(str(c) for c in given)} for {platform}"
+        )
+    return tuple(dict.fromkeys(given))
+
+
+def request(
+    outputs: Symbol | Group | Sequence[Symbol],
+    path: str | Path,
+    *,
+    params: Mapping[str, Any] | None,
+    target: str,
+    cpu: str | Sequence[str] | None,
+    name: str | None,
+    weights: str,
+    emit: Sequence[str],
+    shapes: Mapping[str, Any] | None,
+    dtypes: Mapping[str, Any] | None,
+    ranges: Mapping[str, tuple[int, int]] | None,
+    specialise: Mapping[str, Sequence[int]] | None,
+    training: bool,
+    budgets: Mapping[str, int] | None,
+    selftest: bool,
+    updates: Mapping[str, Symbol] | None,
+    options: Options | None,
+    changes: Mapping[str, Any],
+) -> Request:
+    """A checked request.  Raises: InputError, TargetError."""
+    if weights not in WEIGHTS:
+        raise InputError(f"export: weights must be one of {', '.join(WEIGHTS)}, got {weights!r}")
+    kinds = tuple(dict.fromkeys(emit))
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        got = repr(unknown[0]) if unknown else "none"
+        raise InputError(f"export: emit must be some of {', '.join(KINDS)}, got {got}")
+    where = Path(path)
+    if not where.name or str(path).endswith(("/", "\\")):
+        raise InputError(f"export: path must end in the artefact's name, got {str(path)!r}")
+    if target != "native":
+        find_platform(target)
+    if selftest and weights == "file":
+        raise InputError("export: selftest=True needs weights 'embedded' or 'pointer'")
+    if "whl" in kinds and weights != "embedded":
+        raise InputError("export: a wheel carries its weights: it needs weights='embedded'")
+    if {"so", "whl"} & set(kinds) and target not in ("native", "x86_64-linux", "aarch64-linux"):
+        raise TargetError(f"export: no shared library can be linked for {target}; ship the object")
+    chosen = (options if options is not None else from_environment()).with_(**changes)
+    expression = outputs if isinstance(outputs, Expression) else Group(list(outputs))
+    return Request(
+        graph=with_updates(expression.graph, dict(updates or {})),
+        path=where,
+        name=where.name if name is None else name,
+        params=dict(params or {}),
+        platform=target,
+        cpus=chosen_cpus(target, cpu),
+        weights=weights,
+        emit=kinds,
+        shapes=dict(shapes or {}),
+        dtypes=dict(dtypes or {}),
+        ranges=dict(ranges or {}),
+        specialise={name: tuple(sizes) for name, sizes in (specialise or {}).items()},
+        training=training,
+        budgets=budgets_from(budgets or {}),
+        selftest=selftest,
+        options=chosen.with_(target="llvm", platform=target),
+    )

@@ -1,0 +1,95 @@
+"""The weights of an artefact as one aligned block, and as a file that is mapped read-only.
+
+    16 bytes  "symgraph weight\\0"
+    32 bytes  the layout's hash, which the object compares
+    32 bytes  SHA-256 of the block
+     8 bytes  length of the block, little endian
+    then zeros up to byte 4096, where the block starts
+
+The layout's hash covers names, types, shapes and offsets: a file of other numbers for the same
+model fits the same object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import FormatError
+from ..ir.program import Program, constant_layout
+from ..kernel.dtypes import as_dtype
+from .signature import ALIGNMENT, Signature, Weight
+
+MAGIC = b"symgraph weight\0"
+HEADER_NBYTES = 4096
+_HEADER = struct.Struct("<16s32s32sQ")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The weights of all versions of a program; `starts` is where each version's begin."""
+
+    data: bytes
+    starts: tuple[int, ...]
+    arrays: tuple[Weight, ...]
+
+
+def weights_block(programs: Sequence[Program]) -> Block:
+    """The weights of every version; versions with the same weights share them."""
+    data, starts, arrays = b"", [], []
+    known: dict[bytes, int] = {}
+    for program in programs:
+        own, rows = _one_block(program)
+        if own not in known:
+            known[own] = len(data)
+            arrays += [replace(row, offset=row.offset + len(data)) for row in rows]
+            data += own
+        starts.append(known[own])
+    return Block(data, tuple(starts), tuple(arrays))
+
+
+def _one_block(program: Program) -> tuple[bytes, list[Weight]]:
+    """Every constant of a program at its offset."""
+    offsets, nbytes = constant_layout(program, ALIGNMENT)
+    block, rows = bytearray(nbytes), []
+    for constant, offset in zip(program.constants, offsets, strict=True):
+        raw = np.ascontiguousarray(constant.array).tobytes()
+        block[offset : offset + len(raw)] = raw
+        name = constant.buffer.source or constant.buffer.name
+        array = constant.array
+        shape = array.shape if constant.packing is None else constant.original
+        rows.append(Weight(name, as_dtype(array.dtype), shape, offset, constant.packing))
+    return bytes(block), rows
+
+
+def layout_digest(signature: Signature) -> bytes:
+    """The hash of what lies where in the block."""
+    rows = [[w.name, w.dtype.name, list(w.shape), w.offset, w.order] for w in signature.weights]
+    return hashlib.sha256(json.dumps(rows).encode()).digest()
+
+
+def weights_file(signature: Signature, block: bytes) -> bytes:
+    """The bytes of NAME.weights."""
+    digest = hashlib.sha256(block).digest()
+    header = _HEADER.pack(MAGIC, layout_digest(signature), digest, len(block))
+    return header.ljust(HEADER_NBYTES, b"\0") + block
+
+
+def check_weights_file(data: bytes | memoryview, layout: bytes, where: str) -> None:
+    """Raises: FormatError for a file of another model, damaged or truncated."""
+    if len(data) < HEADER_NBYTES or bytes(data[:16]) != MAGIC:
+        raise FormatError(f"{where}: not a weights file of symgraph, or truncated")
+    _, found, digest, nbytes = _HEADER.unpack(data[: _HEADER.size])
+    if found != layout:
+        raise FormatError(f"{where}: these are the weights of another model")
+    if len(data) != HEADER_NBYTES + nbytes:
+        raise FormatError(
+            f"{where}: truncated: {len(data)} bytes, expected {HEADER_NBYTES + nbytes}"
+        )
+    if hashlib.sha256(data[HEADER_NBYTES:]).digest() != digest:
+        raise FormatError(f"{where}: damaged: the hash of the weights does not match")

@@ -1,0 +1,186 @@
+"""Loading shipped objects: the interface of an executable, and refusals before any code runs."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+from symgraph.aot import description
+from symgraph.aot.shared_library import link_shared
+from symgraph.errors import FormatError, InputError, MissingDependencyError
+
+from .models import batch, convolution, perceptron
+
+
+def native(folder, model=perceptron, **changes):
+    y, params = model()
+    artifact = sg.export(y, folder / "net", params=params, target="native", **changes)
+    return artifact, sg.compile(y, params=params, threads=1), params
+
+
+@pytest.mark.parametrize("model", [perceptron, convolution])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_loaded_object_gives_the_bits_of_compile(model, threads, tmp_path):
+    artifact, expected, _ = native(tmp_path, model)
+    loaded = sg.load(artifact.files["o"], threads=threads)
+    shape = (7,) if model is perceptron else (2, 17, 13)
+    for n in (1, 2, 17, 0, 33):
+        x = batch(n, shape)
+        assert loaded(x).tobytes() == expected(x).tobytes()
+    assert loaded.inputs == expected.inputs
+    assert loaded.outputs == expected.outputs
+
+
+def test_a_shared_library_loads_too(tmp_path):
+    artifact, expected, _ = native(tmp_path)
+    try:
+        link_shared(artifact.files["o"].read_bytes(), "net")
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
+    artifact, expected, _ = native(tmp_path, emit=("so",))
+    x = batch(17, (7,))
+    assert sg.load(artifact.files["so"])(x=x).tobytes() == expected(x=x).tobytes()
+
+
+def test_calls_are_checked_as_those_of_an_executable(tmp_path):
+    artifact, _, _ = native(tmp_path, ranges={"N": (1, 8)})
+    loaded = sg.load(artifact.files["o"])
+    with pytest.raises(InputError, match="must have dtype float32, got float64"):
+        loaded(np.zeros((2, 7)))
+    with pytest.raises(InputError, match="axis 1 must be 7"):
+        loaded(np.zeros((2, 6), np.float32))
+    with pytest.raises(InputError, match=r"extent N must be 1 to 8 \(code \d+\)"):
+        loaded(batch(9, (7,)))
+    with pytest.raises(InputError, match="extent N must be 1 to 8"):
+        loaded(batch(0, (7,)))
+    assert loaded(batch(8, (7,))).shape == (8, 5)
+
+
+def test_weights_in_a_file_are_mapped(tmp_path):
+    artifact, expected, _ = native(tmp_path, weights="file")
+    x = batch(5, (7,))
+    assert sg.load(artifact.files["o"])(x).tobytes() == expected(x).tobytes()
+    moved = artifact.files["weights"].rename(tmp_path / "elsewhere.weights")
+    with pytest.raises(FormatError, match=r"net\.weights: the weights cannot be read"):
+        sg.load(artifact.files["o"])
+    assert sg.load(artifact.files["o"], weights=moved)(x).tobytes() == expected(x).tobytes()
+    damaged = bytearray(moved.read_bytes())
+    damaged[-5] ^= 1
+    moved.write_bytes(damaged)
+    with pytest.raises(FormatError, match="the hash of the weights does not match"):
+        sg.load(artifact.files["o"], weights=moved)
+    moved.write_bytes(damaged[:-100])
+    with pytest.raises(FormatError, match="truncated"):
+        sg.load(artifact.files["o"], weights=moved)
+    y, params = convolution()
+    other = sg.export(y, tmp_path / "other", params=params, weights="file")
+    with pytest.raises(FormatError, match="the weights of another model"):
+        sg.load(artifact.files["o"], weights=other.files["weights"])
+
+
+@pytest.mark.parametrize("kind", ["file", "pointer"])
+def test_weights_are_swapped_without_compiling(kind, tmp_path):
+    artifact, _, params = native(tmp_path, weights=kind)
+    other = {name: array * 0.5 + 0.25 for name, array in params.items()}
+    y, _ = perceptron()
+    expected = sg.compile(y, params=other, threads=1)
+    loaded = sg.load(artifact.files["o"], weights=other)
+    x = batch(6, (7,))
+    assert loaded(x).tobytes() == expected(x).tobytes()
+    with pytest.raises(InputError, match="weight 'fc1_weight' must be float32"):
+        sg.load(artifact.files["o"], weights={**other, "fc1_weight": np.zeros(3)})
+    del other["fc2_bias"]
+    with pytest.raises(InputError, match="lacks 'fc2_bias'"):
+        sg.load(artifact.files["o"], weights=other)
+
+
+def test_objects_without_their_weights(tmp_path):
+    artifact, _, _ = native(tmp_path, weights="pointer")
+    with pytest.raises(InputError, match="needs weights= with the arrays fc1_weight"):
+        sg.load(artifact.files["o"])
+    artifact, _, params = native(tmp_path)
+    with pytest.raises(InputError, match="the weights are embedded"):
+        sg.load(artifact.files["o"], weights=params)
+
+
+def test_every_truncation_is_refused(tmp_path):
+    artifact, _, _ = native(tmp_path)
+    data = artifact.files["o"].read_bytes()
+    short = tmp_path / "short.o"
+    for length in (0, 3, 20, 63, 64, 200, len(data) // 2, len(data) - 64, len(data) - 1):
+        short.write_bytes(data[:length])
+        with pytest.raises(FormatError, match=r"short\.o"):
+            sg.load(short)
+
+
+def test_every_damaged_byte_is_refused(tmp_path):
+    artifact, _, _ = native(tmp_path)
+    data = artifact.files["o"].read_bytes()
+    bad = tmp_path / "bad.o"
+    for position in range(70, len(data), 997):
+        damaged = bytearray(data)
+        damaged[position] ^= 0x40
+        bad.write_bytes(damaged)
+        with pytest.raises(FormatError):
+            sg.load(bad)
+
+
+def test_other_formats_and_machines_are_refused(tmp_path):
+    artifact, _, _ = native(tmp_path)
+    data = artifact.files["o"].read_bytes()
+    start = data.index(description.MAGIC)
+    newer = tmp_path / "newer.o"
+    newer.write_bytes(data[: start + 16] + struct.pack("<I", 9) + data[start + 20 :])
+    with pytest.raises(FormatError, match="format version 9 cannot be read; this release reads"):
+        sg.load(newer)
+    y, params = perceptron()
+    foreign = sg.export(y, tmp_path / "foreign", params=params, target="riscv64-linux")
+    with pytest.raises(FormatError, match="made for riscv64-linux, this machine is"):
+        sg.load(foreign.files["o"])
+    text = tmp_path / "text.o"
+    text.write_text("no object at all")
+    with pytest.raises(FormatError, match=r"text\.o: not an object file"):
+        sg.load(text)
+    library = sg.export(y, tmp_path / "lib", params=params, emit=("a",))
+    with pytest.raises(FormatError, match="a static library cannot be loaded"):
+        sg.load(library.files["a"])
+
+
+def test_objects_of_other_makers_are_refused(tmp_path):
+    source = tmp_path / "c.c"
+    source.write_text("int f(void) { return 1; }\n")
+    try:
+        subprocess.run(["cc", "-c", str(source), "-o", str(tmp_path / "c.o")], check=True)
+    except FileNotFoundError:
+        pytest.skip("needs a C compiler (cc)")
+    with pytest.raises(FormatError, match=r"without the section \.symgraph"):
+        sg.load(tmp_path / "c.o")
+
+
+def test_a_program_that_updates_its_parameters(tmp_path):
+    x, t = sg.var("x", ("N", 4)), sg.var("t", ("N", 3))
+    y = sg.linear(x, 3, name="fc")
+    loss = sg.sum((y - t) * (y - t))
+    weight = next(s for s in y.parameters if loss.graph.names[s.node] == "fc_weight")
+    (gradient,) = sg.gradients(loss, [weight])
+    updates = {"fc_weight": weight - gradient * 0.01}
+    artifact = sg.export(loss, tmp_path / "step", updates=updates, target="native", training=True)
+    step = sg.load(artifact.files["o"])
+    expected = sg.compile(loss, updates=updates, training=True)
+    params = sg.init(y, seed=1)
+    mine = {k: v.copy() for k, v in params.items()}
+    theirs = {k: v.copy() for k, v in params.items()}
+    data = {"x": batch(6, (4,)), "t": batch(6, (3,), 1)}
+    for _ in range(3):
+        a, b = step(**data, **mine), expected(**data, **theirs)
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+    assert mine["fc_weight"].tobytes() == theirs["fc_weight"].tobytes()
+    assert mine["fc_weight"].tobytes() != params["fc_weight"].tobytes()
+    text = artifact.files["h"].read_text()
+    assert (
+        "    float *fc_weight; /* parameter fc_weight: float32[3,4]; holds its next value" in text
+    )
