@@ -1,0 +1,8 @@
+"""Exchange with ONNX; needs the package `onnx` (extra `onnx`)."""
+
+from __future__ import annotations
+
+from . import more_exporters
+from .export import export_onnx
+
+__all__ = ["export_onnx"]
