@@ -1,0 +1,161 @@
+"""`symgraph compile`: a network as files to ship."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ..aot import export
+from ..errors import InputError
+from .arrays import parameters
+from .command import Command, add_model, given_shapes
+from .model_argument import load_model
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    parser.add_argument(
+        "--params", metavar="FILE", help="trained parameters (default: initial values)"
+    )
+    parser.add_argument(
+        "-o", "--out", metavar="FOLDER", default="build", help="where to write (default: build)"
+    )
+    parser.add_argument("--name", metavar="NAME", help="of the files and of the C functions")
+    parser.add_argument(
+        "--emit",
+        default="o,h,json",
+        metavar="KINDS",
+        help="files to write, of o,h,json,a,so,whl,hpp,pc,cmake,pyi,pthreads,openmp,tbb "
+        "(default: o,h,json)",
+    )
+    parser.add_argument(
+        "--target",
+        default="x86_64-linux",
+        metavar="PLATFORM",
+        help="x86_64-linux, aarch64-linux, wasm32, ... or native (default: x86_64-linux)",
+    )
+    parser.add_argument(
+        "--cpu",
+        metavar="CPU",
+        help="processor of the platform; several levels of x86-64, separated by commas, make one "
+        "object that chooses when it runs",
+    )
+    parser.add_argument(
+        "--selftest", action="store_true", help="put a test of every operator into the object"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="the same bits on every processor (slower)"
+    )
+    parser.add_argument(
+        "--weights",
+        choices=("embedded", "file", "pointer"),
+        default="embedded",
+        help="where the weights are (default: in the object)",
+    )
+    parser.add_argument(
+        "--dim",
+        action="append",
+        default=[],
+        metavar="NAME=LOW..HIGH",
+        help="legal values of an open extent, e.g. N=1..32",
+    )
+    parser.add_argument(
+        "--specialise",
+        action="append",
+        default=[],
+        metavar="NAME=SIZES",
+        help="faster versions for these sizes of an open extent, e.g. N=1,32",
+    )
+    for name, unit in (("workspace", "bytes"), ("text", "bytes of code"), ("flops", "operations")):
+        parser.add_argument(
+            f"--max-{name}", metavar="N", help=f"fail above this many {unit}; K, M, G are allowed"
+        )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of initial values")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    model = load_model(arguments.model)
+    name = arguments.name or Path(arguments.model.rpartition(":")[2]).stem
+    shapes = given_shapes(arguments.shape)
+    started = time.monotonic()
+    print(f"compiling {name} for {arguments.target} ...", file=sys.stderr, flush=True)
+    artifact = export(
+        model,
+        Path(arguments.out) / name,
+        params=parameters(model, arguments.params, shapes, arguments.seed),
+        target=arguments.target,
+        cpu=given_cpus(arguments.cpu),
+        strict=arguments.strict,
+        selftest=arguments.selftest,
+        weights=arguments.weights,
+        emit=tuple(kind for kind in arguments.emit.split(",") if kind),
+        shapes=shapes,
+        ranges=given_ranges(arguments.dim),
+        specialise=given_sizes(arguments.specialise),
+        budgets=given_budgets(arguments),
+    )
+    print(artifact)
+    print(f"done in {time.monotonic() - started:.1f} s", file=sys.stderr)
+    return 0
+
+
+def given_sizes(items: list[str]) -> dict[str, tuple[int, ...]]:
+    """`["N=1,32"]` as `{"N": (1, 32)}`.  Raises: InputError."""
+    found = {}
+    for item in items:
+        name, _, text = item.partition("=")
+        sizes = text.split(",")
+        if not name or not all(size.isdigit() for size in sizes):
+            raise InputError(f"--specialise: need NAME=SIZES such as N=1,32, got {item!r}")
+        found[name] = tuple(int(size) for size in sizes)
+    return found
+
+
+def given_budgets(arguments: argparse.Namespace) -> dict[str, int]:
+    """The limits that were given: 256K is 256 * 1024.  Raises: InputError."""
+    found = {}
+    for name in ("workspace", "text", "flops"):
+        text = getattr(arguments, f"max_{name}")
+        if text is None:
+            continue
+        number, scale = (text[:-1], "KMG".index(text[-1]) + 1) if text[-1:] in "KMG" else (text, 0)
+        if not number.isdigit():
+            raise InputError(f"--max-{name}: need a number such as 4096 or 256K, got {text!r}")
+        found[name] = int(number) * 1024**scale
+    return found
+
+
+def given_cpus(text: str | None) -> str | tuple[str, ...] | None:
+    """One processor, or several."""
+    return tuple(text.split(",")) if text is not None and "," in text else text
+
+
+def given_ranges(items: list[str]) -> dict[str, Any]:
+    """`["N=1..32"]` as `{"N": (1, 32)}`.  Raises: InputError."""
+    ranges = {}
+    for item in items:
+        name, _, text = item.partition("=")
+        low, dots, high = text.partition("..")
+        high = high if dots else low
+        if not name or not low.isdigit() or not high.isdigit():
+            raise InputError(f"--dim: need NAME=LOW..HIGH such as N=1..32, got {item!r}")
+        ranges[name] = (int(low), int(high))
+    return ranges
+
+
+COMMAND = Command(
+    "compile",
+    "compile a network into an object file with a C header",
+    """\
+Writes NAME.o (needs nothing: no runtime, no library), NAME.h (C11 and C++) and NAME.json.
+
+  symgraph compile lenet5 -o build
+  symgraph compile lenet5 --params lenet.safetensors --target aarch64-linux --dim N=1..32
+  symgraph compile net.py:model --emit a,h --weights file
+""",
+    configure,
+    run,
+)
