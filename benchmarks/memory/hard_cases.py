@@ -1,0 +1,194 @@
+"""Hard memory planning instances whose optimum is known by construction.
+
+A rectangle of time x offset is cut into buffers by guillotine cuts and by pinwheels (five pieces
+around a centre, which no sequence of straight cuts produces), so the pieces fit back into the
+rectangle without a gap: the optimum is the height of the rectangle, and it equals the lower bound.
+Two things then make an instance more like a real one without losing that knowledge: dropping whole
+buffers, and ending or starting lives early. One column of time is never touched, so the lower
+bound stays at the capacity.
+
+The number of buffers and the capacity follow the public benchmark of MiniMalloc (Moffitt, ASPLOS
+2023): 154 to 454 buffers in 2^20 bytes. The instances are our own, and prove nothing about those.
+
+    python -m benchmarks.memory.hard_cases [names] [planner seed] [shift of case seeds]
+
+The planner's constants were chosen while looking at the cases as they are (shift 0) and at shifts
+100, 200, 300 and 500; any other shift gives instances that nobody tuned for.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from symgraph.kernel.memory import Interval, place
+from symgraph.kernel.memory.heuristics import portfolio
+from symgraph.kernel.memory.problem import components
+
+CAPACITY = 1 << 20
+GRANULE = 64
+LARGEST = 200 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HardCase:
+    """How to cut one instance: `dropped` and `trimmed` are fractions of the buffers."""
+
+    name: str
+    count: int
+    steps: int
+    pinwheels: float
+    dropped: float
+    trimmed: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Rectangle:
+    """Half-open ranges of time and of offset, the latter in granules."""
+
+    start: int
+    end: int
+    low: int
+    high: int
+
+    @property
+    def duration(self) -> int:
+        return self.end - self.start
+
+    @property
+    def height(self) -> int:
+        return self.high - self.low
+
+
+CASES: tuple[HardCase, ...] = (
+    HardCase("A", 154, 120, 0.2, 0.00, 0.00, 1),
+    HardCase("B", 170, 400, 0.3, 0.05, 0.10, 2),
+    HardCase("C", 203, 100, 0.3, 0.03, 0.00, 3),
+    HardCase("D", 216, 160, 0.2, 0.10, 0.30, 4),
+    HardCase("E", 238, 500, 0.5, 0.00, 0.00, 5),
+    HardCase("F", 287, 150, 0.3, 0.02, 0.05, 6),
+    HardCase("G", 308, 200, 0.3, 0.05, 0.20, 7),
+    HardCase("H", 316, 90, 0.4, 0.00, 0.00, 8),
+    HardCase("I", 374, 220, 0.3, 0.03, 0.10, 9),
+    HardCase("J", 409, 300, 0.2, 0.10, 0.10, 10),
+    HardCase("K", 454, 250, 0.3, 0.01, 0.02, 11),
+)
+
+
+def build(case: HardCase) -> tuple[Interval, ...]:
+    """The buffers of one instance in shuffled order; a packing into `CAPACITY` bytes exists."""
+    rng = random.Random(case.seed)
+    rectangles = _cut_all(case, rng)
+    kept_column = rng.randrange(case.steps)
+    touchable = [r for r in rectangles if not r.start <= kept_column < r.end]
+    dropped = set(rng.sample(touchable, min(len(touchable), round(case.dropped * case.count))))
+    trimmed = set(rng.sample(touchable, min(len(touchable), round(case.trimmed * case.count))))
+    pieces = [_trim(r, rng) if r in trimmed else r for r in rectangles if r not in dropped]
+    rng.shuffle(pieces)
+    return tuple(
+        Interval(f"b{i}", r.start, r.end, r.height * GRANULE, GRANULE) for i, r in enumerate(pieces)
+    )
+
+
+def _cut_all(case: HardCase, rng: random.Random) -> list[_Rectangle]:
+    target = round(case.count / (1.0 - case.dropped))
+    pieces = [_Rectangle(0, case.steps, 0, CAPACITY // GRANULE)]
+    while len(pieces) < target or any(r.height * GRANULE > LARGEST for r in pieces):
+        index = _choose(pieces, target, rng)
+        parts = _cut(pieces[index], case.pinwheels, rng)
+        pieces[index : index + 1] = parts
+    return pieces
+
+
+def _choose(pieces: list[_Rectangle], target: int, rng: random.Random) -> int:
+    """The tallest while some are too tall, else one at random with a taste for large areas."""
+    tallest = max(range(len(pieces)), key=lambda i: pieces[i].height)
+    if pieces[tallest].height * GRANULE > LARGEST:
+        return tallest
+    weights = [(r.height * r.duration) ** 0.7 if r.height > 1 else 0.0 for r in pieces]
+    return rng.choices(range(len(pieces)), weights)[0]
+
+
+def _cut(r: _Rectangle, pinwheels: float, rng: random.Random) -> list[_Rectangle]:
+    if r.duration >= 3 and r.height >= 3 and rng.random() < pinwheels:
+        return _pinwheel(r, rng)
+    too_tall = r.height * GRANULE > LARGEST
+    if r.duration < 2 or (r.height > 1 and rng.random() < (0.75 if too_tall else 0.5)):
+        middle = _between(r.low, r.high, rng)
+        return [
+            _Rectangle(r.start, r.end, r.low, middle),
+            _Rectangle(r.start, r.end, middle, r.high),
+        ]
+    middle = _between(r.start, r.end, rng)
+    return [
+        _Rectangle(r.start, middle, r.low, r.high),
+        _Rectangle(middle, r.end, r.low, r.high),
+    ]
+
+
+def _between(low: int, high: int, rng: random.Random) -> int:
+    """A cut strictly inside: anywhere from a sliver to the middle."""
+    return min(high - 1, max(low + 1, low + round((high - low) * rng.betavariate(1.3, 1.3))))
+
+
+def _pinwheel(r: _Rectangle, rng: random.Random) -> list[_Rectangle]:
+    left, right = sorted(rng.sample(range(r.start + 1, r.end), 2))
+    bottom, top = sorted(rng.sample(range(r.low + 1, r.high), 2))
+    if rng.random() < 0.5:
+        return [
+            _Rectangle(r.start, right, r.low, bottom),
+            _Rectangle(right, r.end, r.low, top),
+            _Rectangle(left, r.end, top, r.high),
+            _Rectangle(r.start, left, bottom, r.high),
+            _Rectangle(left, right, bottom, top),
+        ]
+    return [
+        _Rectangle(left, r.end, r.low, bottom),
+        _Rectangle(right, r.end, bottom, r.high),
+        _Rectangle(r.start, right, top, r.high),
+        _Rectangle(r.start, left, r.low, top),
+        _Rectangle(left, right, bottom, top),
+    ]
+
+
+def _trim(r: _Rectangle, rng: random.Random) -> _Rectangle:
+    if r.duration < 2:
+        return r
+    cut = rng.randrange(1, max(2, r.duration // 2))
+    if rng.random() < 0.5:
+        return _Rectangle(r.start + cut, r.end, r.low, r.high)
+    return _Rectangle(r.start, r.end - cut, r.low, r.high)
+
+
+def main(names: str, seed: int, shift: int) -> None:
+    """Print one row per case; seconds are processor time of this process."""
+    print("case buffers sections  greedy   ratio proved seconds  method")
+    for case in CASES:
+        if case.name not in names:
+            continue
+        buffers = build(replace(case, seed=case.seed + shift))
+        problems = components(buffers)
+        greedy = max(portfolio(problem).peak * GRANULE for problem in problems) / CAPACITY
+        began = time.process_time()
+        plan = place(buffers, time_limit_seconds=300.0, seed=seed)
+        seconds = time.process_time() - began
+        sections = sum(problem.sections for problem in problems)
+        print(
+            f"{case.name:4} {len(buffers):7} {sections:8} {greedy:7.3f} {plan.ratio:7.4f} "
+            f"{plan.proved!s:6} {seconds:7.2f}  {plan.method}",
+            flush=True,
+        )
+
+
+def _arguments(arguments: Sequence[str]) -> tuple[str, int, int]:
+    names = arguments[0] if arguments else "".join(case.name for case in CASES)
+    seed, shift = (int(a) for a in (*arguments[1:3], "0", "0")[:2])
+    return names, seed, shift
+
+
+if __name__ == "__main__":
+    main(*_arguments(sys.argv[1:]))

@@ -1,0 +1,64 @@
+"""Planned bytes of the known networks: arena, lower bound, ratio, proof, and the time to plan.
+
+python -m benchmarks.memory.networks [NETWORK ...] [--batch 1] [--training]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import symgraph as sg
+from symgraph.codegen.executable import Executable
+from symgraph.models import KNOWN
+from symgraph.passes.order_steps import OrderSteps
+from symgraph.passes.plan_memory import PlanMemory
+from symgraph.train.step import build_step
+from symgraph.train.task import Task
+
+
+def compiled(name: str, batch: int, training: bool) -> Executable:
+    """The network, or its training step by momentum, for one batch size."""
+    net = KNOWN[name]()
+    data = [s for s in net.variables if s not in (*net.parameters, *net.auxiliaries)]
+    shapes = {s.name: (batch, *s.shape[1:]) for s in data}
+    if not training:
+        return sg.compile(net, shapes=shapes, target="interp")
+    loss = sg.cross_entropy(net, sg.var("label", ("N",), "int32"))
+    shapes["label"] = (batch,)
+    params = Task.of(loss, None, ()).initial(0, {}, shapes)
+    step = build_step(loss, params, sg.train.SGD(momentum=0.9))
+    return step.compile(params, shapes=shapes, target="interp")
+
+
+def line(name: str, batch: int, training: bool) -> str:
+    """One row of the table; the time is that of ordering and placing alone."""
+    f = compiled(name, batch, training)
+    start = time.perf_counter()
+    PlanMemory().run(OrderSteps().run(f.program.with_(plan=None)))
+    seconds = time.perf_counter() - start
+    report = f.memory_report()
+    kind = "training" if training else "inference"
+    proved = "yes" if report.proved else "no"
+    return (
+        f"{name:14} {kind:9} {report.steps:5} {report.planned:14,} {report.lower_bound:14,} "
+        f"{report.naive:15,} {report.ratio:7.4f} {proved:6} {seconds:7.3f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("networks", nargs="*", default=list(KNOWN))
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--training", action="store_true")
+    given = parser.parse_args()
+    print(
+        f"{'network':14} {'kind':9} {'steps':>5} {'planned':>14} {'lower bound':>14} "
+        f"{'naive':>15} {'ratio':>7} proved seconds"
+    )
+    for name in given.networks:
+        print(line(name, given.batch, given.training), flush=True)
+
+
+if __name__ == "__main__":
+    main()
