@@ -1,10 +1,10 @@
 """The versions of a program made to read the same weights.
 
 Each version is scheduled by itself, so that it gives the bits of its own compile; its schedule
-decides in which order, and in panels of which width, it reads a constant.  Here versions that read
-one array in panels along the same axis agree on one width: that of the version for all extents at
-the highest level, where all can read it.  Only addresses change by that.  What is read in another
-way (as it was, along another axis, in blocks of other channels) is carried once for each way.
+decides in which form it reads a constant: as it was, in panels of some width, in blocks of
+channels.  Here versions agree on as few forms of each array as they can read with contiguous
+vectors; only addresses change by that.  The form is one that a version chose: the one that most
+can read, and among those the first version's.
 
 Afterwards every version has the same constants in the same order, so one block serves all.
 """
@@ -12,137 +12,164 @@ Afterwards every version has the same constants in the same order, so one block 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..ir.program import ConstantData, KernelStep, Program, ProgramBuffer
-from ..ir.tensor_type import TensorType
+from ..kernel.form import Form, blocked_form, packed_form, plain_form
 from ..kernel.ir import Kernel
-from ..kernel.packing import Packing
 from ..kernel.transform.repack import repack
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Content = tuple[str, tuple[int, ...], bytes]
-Key = tuple[Content, Packing | None, int]
+Key = tuple[Content, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class _Use:
-    """One version's reading of a packed constant: the kernels, and the position of the constant."""
+    """A constant of one version: the forms in which its memory may be seen, each with the content
+    of the array that it then is, and the kernels that read it."""
 
+    version: int
     data: ConstantData
-    kernels: tuple[tuple[Kernel, int], ...]
+    forms: dict[Content, Form]
+    readers: tuple[tuple[Kernel, int], ...] | None
 
-    def can_read(self, packing: Packing) -> bool:
-        return all(repack(kernel, place, packing) is not None for kernel, place in self.kernels)
+    def can_read(self, content: Content, form: Form) -> bool:
+        """All its kernels can, or it is in that form."""
+        own = self.forms[content]
+        if own == form:
+            return True
+        return self.readers is not None and all(
+            repack(kernel, place, own, form) is not None for kernel, place in self.readers
+        )
 
 
 def share_weights(programs: Sequence[Program], preferred: Sequence[int]) -> list[Program]:
     """The programs with the same constants.
 
-    preferred   the positions of the programs, the one whose packing is best kept first
+    preferred   the positions of the programs, the one whose forms are best kept first
     """
     if len(programs) < 2:
         return list(programs)
-    uses = [_uses(program) for program in programs]
-    chosen = [_choose(uses, preferred, number) for number in range(len(programs))]
-    changed = [_repacked(p, c) for p, c in zip(programs, chosen, strict=True)]
+    uses = [use for number in preferred for use in _uses(programs[number], number)]
+    changes: list[dict[ProgramBuffer, tuple[ConstantData, Form, Form]]] = [{} for _ in programs]
+    for content, alike in _groups(uses).items():
+        while alike:
+            leader, followers = _leader(content, alike)
+            for use in followers:
+                own, form = use.forms[content], leader.forms[content]
+                if own != form:
+                    changes[use.version][use.data.buffer] = (leader.data, own, form)
+            alike = [use for use in alike if use not in followers]
+    changed = [_changed(p, c) for p, c in zip(programs, changes, strict=True)]
     return _with_all_constants(changed)
 
 
-def content(data: ConstantData) -> Content:
-    """What an array holds, whichever way it is packed."""
-    array, shape = data.array, data.array.shape
-    if data.packing is not None:
-        array, shape = data.packing.restore(array, data.original), data.original
-    raw = np.ascontiguousarray(array)
-    return array.dtype.str, tuple(shape), hashlib.sha256(raw.reshape(-1).view(np.uint8)).digest()
+def _leader(content: Content, alike: Sequence[_Use]) -> tuple[_Use, list[_Use]]:
+    """The use whose form most of them can read, and those."""
+    best: tuple[_Use, list[_Use]] | None = None
+    for candidate in alike:
+        form = candidate.forms[content]
+        followers = [use for use in alike if use.can_read(content, form)]
+        if best is None or len(followers) > len(best[1]):
+            best = candidate, followers
+    assert best is not None
+    return best
 
 
-def _uses(program: Program) -> dict[ProgramBuffer, tuple[Content, _Use]]:
-    """Each packed constant of a program, with what reads it."""
-    found: dict[ProgramBuffer, list[tuple[Kernel, int]]] = {}
+def _groups(uses: Sequence[_Use]) -> dict[Content, list[_Use]]:
+    """Uses of the same array; memory that can be seen as several arrays is put to the others."""
+    count: dict[Content, set[int]] = {}
+    for use in uses:
+        for content in use.forms:
+            count.setdefault(content, set()).add(use.version)
+    groups: dict[Content, list[_Use]] = {}
+    for use in uses:
+        content = max(use.forms, key=lambda c: len(count[c]))
+        if len(count[content]) > 1:
+            groups.setdefault(content, []).append(use)
+    return groups
+
+
+def _uses(program: Program, version: int) -> Iterator[_Use]:
+    readers: dict[ProgramBuffer, list[tuple[Kernel, int]] | None] = {}
     for step in program.steps:
-        if isinstance(step, KernelStep):
-            for position, _ in step.kernel.packings:
-                found.setdefault(step.arguments[position].root, []).append((step.kernel, position))
-    by_buffer = {data.buffer: data for data in program.constants}
-    return {
-        buffer: (content(by_buffer[buffer]), _Use(by_buffer[buffer], tuple(dict.fromkeys(readers))))
-        for buffer, readers in found.items()
-    }
+        for position, buffer in enumerate(step.arguments):
+            if buffer.root.place != "constant":
+                continue
+            found = readers.setdefault(buffer.root, [])
+            if not isinstance(step, KernelStep) or buffer is not buffer.root:
+                readers[buffer.root] = None
+            elif found is not None:
+                found.append((step.kernel, position))
+    for data in program.constants:
+        if data.array.size > 1:
+            found = readers.get(data.buffer)
+            kernels = None if found is None else tuple(dict.fromkeys(found))
+            yield _Use(version, data, dict(_forms(data)), kernels)
 
 
-def _choose(
-    uses: Sequence[dict[ProgramBuffer, tuple[Content, _Use]]], preferred: Sequence[int], own: int
-) -> dict[ProgramBuffer, Packing]:
-    """The packing in which a version shall read each of its packed constants.
-
-    The same for all versions that read an array along the same axis, when there is one that all of
-    them can read.
-    """
-    result: dict[ProgramBuffer, Packing] = {}
-    for buffer, (key, use) in uses[own].items():
-        assert use.data.packing is not None
-        alike = [
-            other
-            for number in preferred
-            for same, other in uses[number].values()
-            if same == key and _is_alike(other.data.packing, use.data.packing)
-        ]
-        candidates = dict.fromkeys(u.data.packing for u in alike if u.data.packing is not None)
-        fitting = (p for p in candidates if all(u.can_read(p) for u in alike))
-        result[buffer] = next(fitting, use.data.packing)
-    return result
+def _forms(data: ConstantData) -> Iterator[tuple[Content, Form]]:
+    """Every array that the memory may hold, in which form: panels, or blocks of channels."""
+    shape = data.array.shape
+    if data.packing is not None:
+        candidates = [packed_form(data.packing)]
+    else:
+        candidates = [plain_form(shape)]
+        if len(shape) >= 3:
+            candidates.append(blocked_form(shape, ((0, shape[-1]),)))
+        if len(shape) >= 4 and shape[-1] == shape[-2]:
+            candidates.append(blocked_form(shape, ((1, shape[-2]), (0, shape[-1]))))
+    for form in candidates:
+        yield _content(form.restore(data.array)), form
 
 
-def _is_alike(a: Packing | None, b: Packing | None) -> bool:
-    return a is not None and b is not None and (a.view, a.order[-1]) == (b.view, b.order[-1])
+def _content(array: Array) -> Content:
+    raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return array.dtype.str, array.shape, hashlib.sha256(memoryview(raw)).digest()
 
 
-def _repacked(program: Program, chosen: dict[ProgramBuffer, Packing]) -> Program:
-    """The program with those constants packed as chosen."""
+def _changed(
+    program: Program, changes: dict[ProgramBuffer, tuple[ConstantData, Form, Form]]
+) -> Program:
+    """The program with those constants in other forms."""
     moved: dict[ProgramBuffer, ProgramBuffer] = {}
     constants = []
     for data in program.constants:
-        packing = chosen.get(data.buffer, data.packing)
-        if packing is not None and packing != data.packing:
-            assert data.packing is not None
-            array = packing.apply(data.packing.restore(data.array, data.original))
-            type = TensorType(packing.shape, data.buffer.type.dtype)
-            moved[data.buffer] = replace(data.buffer, type=type)
-            data = replace(data, buffer=moved[data.buffer], array=array, packing=packing)
+        if data.buffer in changes:
+            new = changes[data.buffer][0]
+            moved[data.buffer] = replace(data.buffer, type=new.buffer.type)
+            data = replace(new, buffer=moved[data.buffer])
         constants.append(data)
-    done: dict[tuple[Kernel, tuple[Packing, ...]], Kernel] = {}
+    done: dict[tuple[Kernel, tuple[tuple[int, Form], ...]], Kernel] = {}
     steps = []
     for step in program.steps:
-        if isinstance(step, KernelStep) and step.kernel.packings:
-            step = _with_packings(step, moved, chosen, done)
+        if isinstance(step, KernelStep) and any(b in moved for b in step.arguments):
+            step = _with_forms(step, moved, changes, done)
         steps.append(step)
     return program.with_(steps=tuple(steps), constants=tuple(constants))
 
 
-def _with_packings(
+def _with_forms(
     step: KernelStep,
     moved: dict[ProgramBuffer, ProgramBuffer],
-    chosen: dict[ProgramBuffer, Packing],
-    done: dict[tuple[Kernel, tuple[Packing, ...]], Kernel],
+    changes: dict[ProgramBuffer, tuple[ConstantData, Form, Form]],
+    done: dict[tuple[Kernel, tuple[tuple[int, Form], ...]], Kernel],
 ) -> KernelStep:
-    places = [position for position, _ in step.kernel.packings]
-    wanted = tuple(chosen[step.arguments[position].root] for position in places)
-    key = (step.kernel, wanted)
-    if key not in done:
-        kernel = step.kernel
-        for position, packing in zip(places, wanted, strict=True):
-            new = repack(kernel, position, packing)
-            assert new is not None, "was asked before"
-            kernel = new
-        done[key] = kernel
+    wanted = tuple((n, changes[b][2]) for n, b in enumerate(step.arguments) if b in moved)
+    if (step.kernel, wanted) not in done:
+        kernel: Kernel | None = step.kernel
+        for position, form in wanted:
+            assert kernel is not None
+            kernel = repack(kernel, position, changes[step.arguments[position]][1], form)
+        assert kernel is not None, "every reader was asked before"
+        done[step.kernel, wanted] = kernel
     arguments = tuple(moved.get(b, b) for b in step.arguments)
-    return replace(step, kernel=done[key], arguments=arguments)
+    return replace(step, kernel=done[step.kernel, wanted], arguments=arguments)
 
 
 def _with_all_constants(programs: Sequence[Program]) -> list[Program]:
@@ -152,12 +179,12 @@ def _with_all_constants(programs: Sequence[Program]) -> list[Program]:
     for program in programs:
         mine: dict[Key, ConstantData] = {}
         for data in program.constants:
-            what, number = content(data), 0
+            what, number = _content(data.array), 0
             # A program may hold equal arrays twice, and swapped weights may differ in them.
-            while (what, data.packing, number) in mine:
+            while (what, number) in mine:
                 number += 1
-            mine[what, data.packing, number] = data
-            every.setdefault((what, data.packing, number), data)
+            mine[what, number] = data
+            every.setdefault((what, number), data)
         own.append(mine)
     return [
         program.with_(constants=tuple(mine.get(key, data) for key, data in every.items()))

@@ -1,43 +1,40 @@
-"""Read a packed constant in other panels than the schedule chose.
+"""Read a constant that lies in memory in another form than the schedule chose.
 
-    acc += x[0,r] * w[u+(4*jj+v)//28,r,(4*jj+v)%28]              w packed in panels of 28
+    acc += x[0,r] * w[u+(4*jj+v)//28,r,(4*jj+v)%28]              w in panels of 28
     acc += x[0,r] * w[(7*u+jj)//16,r,4*((7*u+jj)%16)+v]     ->   in panels of 64
 
-The kernel computes the same numbers in the same order; only addresses change.  Vectors along the
-packed axis stay contiguous: their lanes must divide both panels.
+The kernel computes the same numbers in the same order; only addresses change.  Vectors stay
+contiguous: they lie along the same axis in both forms, within what is contiguous there.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from .. import dims
-from ..dims import Dim, FloorDiv, LoopVar, Mod
-from ..ir import Buffer, Expr, For, Kernel, Load, Stmt
-from ..packing import Packing
+from ..dims import Atom, Dim, FloorDiv, LoopVar, Mod
+from ..form import Digit, Form
+from ..ir import Buffer, Expr, For, Kernel, Load
 from ..rewrite import LoadRewriter, StmtRewriter, expressions, statements, walk
 
 
-def repack(kernel: Kernel, position: int, new: Packing) -> Kernel | None:
-    """The kernel that is given its input at `position` in another packing; None where it cannot
-    read it.  The packings must be of the same view with the same last axis."""
-    packings = dict(kernel.packings)
-    old = packings[position]
+def repack(kernel: Kernel, position: int, old: Form, new: Form) -> Kernel | None:
+    """The kernel that is given its input at `position` in another form of the same array; None
+    where it cannot read it well."""
     if old == new:
         return kernel
-    if (old.view, old.order[-1]) != (new.view, new.order[-1]):
-        return None
     tensor = kernel.inputs[position]
+    if old.extents != new.extents or tensor.shape != old.shape or tensor in kernel.outputs:
+        return None
     lanes = {s.var: s.lanes for s in statements(kernel.body) if isinstance(s, For) and s.lanes > 1}
     fresh = Buffer(tensor.name, new.shape, tensor.dtype, tensor.scope)
     reader = _Reader(tensor, fresh, old, new, lanes)
-    if any(not reader.can_read(load) for load in _loads(kernel, tensor)):
+    if any(reader.moved(load) is None for load in _loads(kernel, tensor)):
         return None
-    packings[position] = new
     inputs = tuple(fresh if b is tensor else b for b in kernel.inputs)
-    return replace(
-        kernel, inputs=inputs, body=reader.stmt(kernel.body), packings=tuple(packings.items())
-    )
+    packings = tuple(pair for pair in kernel.packings if pair[0] != position)
+    return replace(kernel, inputs=inputs, body=reader.stmt(kernel.body), packings=packings)
 
 
 def _loads(kernel: Kernel, tensor: Buffer) -> list[Load]:
@@ -49,71 +46,104 @@ def _loads(kernel: Kernel, tensor: Buffer) -> list[Load]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """An index as step*width + rest, 0 <= rest < width."""
+
+    step: Dim
+    rest: Dim
+    width: int
+
+    @property
+    def whole(self) -> Dim:
+        return dims.add(dims.mul(self.step, self.width), self.rest)
+
+
+@dataclass(frozen=True)
 class _Reader(StmtRewriter):
-    def __init__(
-        self,
-        tensor: Buffer,
-        fresh: Buffer,
-        old: Packing,
-        new: Packing,
-        lanes: dict[LoopVar, int],
-    ) -> None:
-        self.tensor, self.fresh, self.old, self.new, self.lanes = tensor, fresh, old, new, lanes
-        self.loads = LoadRewriter(self._load)
+    tensor: Buffer
+    fresh: Buffer
+    old: Form
+    new: Form
+    lanes: Mapping[LoopVar, int]
 
     def expr(self, expr: Expr) -> Expr:
-        return self.loads(expr)
-
-    def stmt(self, stmt: Stmt) -> Stmt:
-        return super().stmt(stmt)
-
-    def can_read(self, load: Load) -> bool:
-        """Vectors of this load lie within one panel of both packings."""
-        _, width = self._along(load)
-        return width is not None
+        return LoadRewriter(self._load)(expr)
 
     def _load(self, load: Load) -> Expr | None:
-        if load.tensor is not self.tensor:
+        return self.moved(load) if load.tensor is self.tensor else None
+
+    def moved(self, load: Load) -> Load | None:
+        """The load from the new form; None where there is none that keeps vectors contiguous."""
+        places = [self._place(load, axis) for axis in range(len(self.old.extents))]
+        moving = {v for d in load.index for v in _atoms(d) if v in self.lanes}
+        if moving and not self._is_contiguous(places, moving):
             return None
-        place, width = self._along(load)
-        assert width is not None
-        lane, step = place
-        panel = self.new.panel
-        front = dict(zip(self.old.order[:-1], load.index[1:-1], strict=True))
-        inner = dims.add(dims.mul(dims.mod(step, panel // width), width), lane)
-        index = (
-            dims.floordiv(step, panel // width),
-            *(front[axis] for axis in self.new.order[:-1]),
-            inner,
-        )
-        return Load(self.fresh, index)
+        index: list[Dim] = []
+        for digit in self.new.digits:
+            if digit.axis < 0:
+                index.append(0)
+                continue
+            found = _digit(places[digit.axis], self.new, digit)
+            if found is None:
+                return None
+            index.append(found)
+        return Load(self.fresh, tuple(index))
 
-    def _along(self, load: Load) -> tuple[tuple[Dim, Dim], int | None]:
-        """((lane, step), width): the place along the packed axis is step*width + lane."""
-        place = _joined(load.index[0], load.index[-1], self.old.panel)
-        moving = [v for v in self.lanes if v in set(_atoms(place))]
-        others = {v for d in load.index[1:-1] for v in _atoms(d)}
-        if not moving:
-            return (0, place), 1
-        if len(moving) > 1 or dims.coefficient(place, moving[0]) != 1 or moving[0] in others:
-            return (0, place), 1
-        width = self.lanes[moving[0]]
-        start = dims.add(place, dims.mul(moving[0], -1))
-        step = dims.exact_quotient(start, width)
-        if step is None or self.new.panel % width or self.old.panel % width:
-            return (0, place), None
-        return (moving[0], step), width
+    def _is_contiguous(self, places: list[_Place], moving: set[Atom]) -> bool:
+        """Vectors run along the last memory axis of both forms alone, by steps of one."""
+        along = self.new.last_axis
+        if along < 0 or along != self.old.last_axis or len(moving) != 1:
+            return False
+        (var,) = moving
+        others = {v for n, p in enumerate(places) if n != along for v in _atoms(p.whole)}
+        place = places[along]
+        digits = self.new.of_axis(along)
+        within = len(digits) == 1 or digits[-1][1].extent % place.width == 0
+        is_one = dims.coefficient(place.rest, var) == 1 and var not in set(_atoms(place.step))
+        return var not in others and is_one and within
+
+    def _place(self, load: Load, axis: int) -> _Place:
+        """The index along an axis, in steps of the lanes where a vector runs along it."""
+        digits = self.old.of_axis(axis)
+        if len(digits) == 1:
+            whole, place = load.index[digits[0][0]], _Place(load.index[digits[0][0]], 0, 1)
+        else:
+            (outer, coarse), (inner, _) = digits
+            place = _Place(load.index[outer], load.index[inner], coarse.divisor)
+            whole = _joined(place)
+        moving = [v for v in self.lanes if v in set(_atoms(whole))]
+        if len(moving) == 1 and dims.coefficient(whole, moving[0]) == 1:
+            width = self.lanes[moving[0]]
+            start = dims.add(whole, dims.mul(moving[0], -1))
+            step = dims.exact_quotient(start, width)
+            if step is not None:
+                return _Place(step, moving[0], width)
+        return place
 
 
-def _atoms(dim: Dim) -> list[object]:
+def _digit(place: _Place, form: Form, digit: Digit) -> Dim | None:
+    """The digit of an index: of one that is not cut, the coarse one, or the fine one."""
+    digits = [d for _, d in form.of_axis(digit.axis)]
+    if len(digits) == 1:
+        return place.whole
+    size = digits[0].divisor
+    if len(digits) > 2 or size % place.width:
+        return None
+    steps = size // place.width
+    if digit is digits[0]:
+        return dims.floordiv(place.step, steps)
+    return dims.add(dims.mul(dims.mod(place.step, steps), place.width), place.rest)
+
+
+def _atoms(dim: Dim) -> list[Atom]:
     return [] if isinstance(dim, int) else list(dims.atoms(dim))
 
 
-def _joined(panel: Dim, inside: Dim, size: int) -> Dim:
-    """The place that was split: p + x//size and x%size give size*p + x."""
-    whole = dims.add(dims.mul(panel, size), inside)
-    for atom in _atoms(inside):
-        if isinstance(atom, Mod) and atom.b == size and inside == atom:
-            rest = dims.add(panel, dims.mul(FloorDiv(atom.a, size), -1))
-            return dims.add(dims.mul(rest, size), atom.a)
-    return whole
+def _joined(place: _Place) -> Dim:
+    """The index that was split: p + x//size and x%size give size*p + x."""
+    size = place.width
+    if isinstance(place.rest, Mod) and place.rest.b == size:
+        start = dims.add(place.step, dims.mul(FloorDiv(place.rest.a, size), -1))
+        return dims.add(dims.mul(start, size), place.rest.a)
+    return place.whole
