@@ -261,7 +261,8 @@ class CheckedEntry(Indices):
         builder, version = self.builder, self.versions[number - 1]
         context = [("ptr", self._context(_PARALLEL_FOR)), ("ptr", self._context(_POOL)),
                    ("i64", self._context(_THREADS)),
-                   ("ptr", self._weights(version.weights_offset))]  # fmt: skip
+                   ("ptr", self._weights(version.weights_offset)),
+                   ("ptr", "null")]  # fmt: skip
         passed = self._slots(f"passed{number}", [("i64", str(abi.CONTEXT_BYTES)), *context])
         result = builder.fresh()
         builder.line(
