@@ -54,6 +54,7 @@ CONTEXT_TYPE = "%sg_context = type { i32, i32, ptr, ptr, i64, ptr, ptr }"
 CONTEXT_FIELDS = {name: number for number, (name, _) in enumerate(Context._fields_)}
 CONTEXT_BYTES = ctypes.sizeof(Context)
 
+
 def run_symbol(name: str) -> str:
     """The entry of a program without host operators."""
     return f"{name}_run"

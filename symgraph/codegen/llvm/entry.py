@@ -95,9 +95,7 @@ class EntryEmitter(Indices):
         work = shared_work(calls)
         has_team = not isinstance(work, int) or work >= TEAM_CUTOFF
         shared_at = self.workspace.arena
-        body = BodyEmitter(
-            self.module, self.machine, self.program, overlaps, shared_at, has_team
-        )
+        body = BodyEmitter(self.module, self.machine, self.program, overlaps, shared_at, has_team)
         self.module.functions.append(body.emit(f"{symbol}_body", calls))
         if has_team:
             self.module.functions.append(_member_text(symbol))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...ir.program import Program, ProgramBuffer
+from ...ir.program import Program, ProgramBuffer, may_overlap
 from ...kernel import dims
 
 
@@ -17,20 +17,21 @@ class Overlaps:
 
     def may_overlap(self, a: ProgramBuffer, b: ProgramBuffer) -> bool:
         """Whether a byte of one may be a byte of the other."""
-        pair = a.root, b.root
+        pair = a, b
         if pair not in self._known:
-            self._known[pair] = self._decide(*pair)
+            self._known[pair] = self._decide(a, b)
         return self._known[pair]
 
-    def _decide(self, first: ProgramBuffer, second: ProgramBuffer) -> bool:
+    def _decide(self, a: ProgramBuffer, b: ProgramBuffer) -> bool:
+        first, second = a.root, b.root
         if first is second:
-            return True
+            return may_overlap(a, b)
         if first.place == "arena" and second.place == "arena":
             plan = self.program.plan
             assert plan is not None
-            start_a, start_b = plan.offset_of(first), plan.offset_of(second)
-            end_a = dims.add(start_a, first.type.nbytes)
-            end_b = dims.add(start_b, second.type.nbytes)
+            start_a, start_b = plan.offset_of(a), plan.offset_of(b)
+            end_a = dims.add(start_a, a.type.nbytes)
+            end_b = dims.add(start_b, b.type.nbytes)
             return not (_at_least(start_b, end_a) or _at_least(start_a, end_b))
         return self._port(first) is not None and self._port(first) == self._port(second)
 
