@@ -214,7 +214,8 @@ def shared_work(calls: Sequence[PhaseCall]) -> Dim:
 
 def _member_text(symbol: str) -> str:
     types = {"stride": "i64", "parts": "i64"}
-    lines = [f"define internal void @{symbol}_member(ptr %frame, i64 %index, i64 %thread) nounwind {{",
+    head = f"define internal void @{symbol}_member(ptr %frame, i64 %index, i64 %thread)"
+    lines = [f"{head} nounwind {{",
              f"  %me = alloca [{team.MEMBER_BYTES // 8} x i64], align 8"]  # fmt: skip
     for number, name in enumerate(FRAME):
         lines.append(f"  %{name}_p = getelementptr i8, ptr %frame, i64 {8 * number}")

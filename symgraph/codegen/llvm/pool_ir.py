@@ -138,12 +138,12 @@ spin:
   br i1 %seen, label %look, label %doze
 doze:
   %before = atomicrmw or ptr %workers, i32 $ASLEEP seq_cst
-  %expected = or i32 %before, $ASLEEP
+  %bits = or i32 %before, $ASLEEP
   %left = and i32 %before, $COUNT
   %all_left = icmp eq i32 %left, 0
   br i1 %all_left, label %done, label %sleep
 sleep:
-  %ignored = call i64 (i64, ...) @syscall(i64 $futex, ptr %workers, i64 128, i32 %expected, ptr null)
+  %ignored = call i64 (i64, ...) @syscall(i64 $futex, ptr %workers, i64 128, i32 %bits, ptr null)
   br label %doze
 done:
   ret void
