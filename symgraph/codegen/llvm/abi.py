@@ -51,7 +51,6 @@ class Context(ctypes.Structure):
 CONTEXT_TYPE = "%sg_context = type { i32, i32, ptr, ptr, i64, ptr, ptr }"
 """The same struct in LLVM IR."""
 
-CONTEXT_FIELDS = {name: number for number, (name, _) in enumerate(Context._fields_)}
 CONTEXT_BYTES = ctypes.sizeof(Context)
 
 
