@@ -45,7 +45,12 @@ _RUN = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
 )
 _ISA = ctypes.CFUNCTYPE(ctypes.c_int32)
-_STRERROR = ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_int32)
+_EXPLAIN = ctypes.CFUNCTYPE(
+    ctypes.c_int32,
+    *[ctypes.c_void_p] * 4,
+    ctypes.c_char_p,
+    ctypes.c_size_t,
+)
 
 
 class Context(ctypes.Structure):
@@ -254,7 +259,7 @@ class ObjectRunner:
         self.program = program
         self._held = held
         self._run = _RUN(addresses["run"])
-        self._strerror = _STRERROR(addresses["strerror"])
+        self._explain = _EXPLAIN(addresses["explain"])
         self._level = level
         self._names = tuple(v.name for v in program.dims)
         self._results = tuple(n for n, p in enumerate(program.outputs) if not p.updates)
@@ -281,12 +286,14 @@ class ObjectRunner:
         memory = np.empty(nbytes + 64, np.uint8)
         start = memory.ctypes.data + -memory.ctypes.data % 64
         context = self._context(nbytes)
-        status = self._run(
+        call = (
             ctypes.addressof(reads), ctypes.addressof(writes), start, ctypes.addressof(context)
-        )
+        )  # fmt: skip
+        status = self._run(*call)
         if status:
-            message = self._strerror(status).decode()
-            raise InputError(f"{self.program.name}: {message} (code {status})")
+            text = ctypes.create_string_buffer(1024)
+            self._explain(*call, text, len(text))
+            raise InputError(f"{self.program.name}: {text.value.decode()} (code {status})")
 
     def _context(self, nbytes: int) -> Context:
         context = Context(
