@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..codegen.llvm.contract import Detail, Message
+from ..codegen.llvm.platform import X86_LEVELS
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar, FloorDiv
 from .names import unique_identifiers
@@ -25,6 +26,7 @@ class Kind(Enum):
     CONTEXT = "context"
     CONTEXT_SIZE = "context_size"
     FLAGS = "flags"
+    PROCESSOR = "processor"
     THREADS = "threads"
     EXTENT = "extent"
     CONDITION = "condition"
@@ -85,9 +87,17 @@ def _context_rules(signature: Signature) -> Iterator[_Found]:
     )
     yield "CONTEXT_SIZE", Kind.CONTEXT_SIZE, 0, size
     flags = "need 0"
-    if signature.levels:
+    if signature.asks_processor:
         flags = "need 0 (the processor is asked what it can do), or 1 to 4: the level of x86-64"
     yield "FLAGS", Kind.FLAGS, 0, Message("context.flags", flags, Detail.NUMBER)
+    if signature.processor > 1:
+        name = list(X86_LEVELS)[signature.processor - 1]
+        need = (
+            f"need level {signature.processor}, {name}, which the object was compiled for: compile "
+            f"it for an older cpu, or for several"
+        )
+        level = Message("x86-64 level of the processor and its system", need, Detail.NUMBER)
+        yield "PROCESSOR", Kind.PROCESSOR, 0, level
     threads = Message("context.threads", f"need 0 to {MOST_THREADS}", Detail.NUMBER)
     yield "THREADS", Kind.THREADS, 0, threads
 

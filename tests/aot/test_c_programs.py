@@ -58,6 +58,7 @@ def test_nothing_is_undefined(model, tmp_path):
     assert sorted(line.split()[-1] for line in done.stdout.splitlines()) == [
         "net_explain",
         interface_symbol(artifact.signature),
+        "net_isa",
         "net_run",
         "net_strerror",
         "net_workspace_needed",

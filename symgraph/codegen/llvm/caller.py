@@ -56,6 +56,23 @@ class Caller(Indices):
         self.builder.scopes[0].hoist = self.builder.current
         return self.scalar(dim)
 
+    def level(self) -> str:
+        """What the caller says the processor can do, or what it is found to."""
+        builder = self.builder
+        flags = self.context(FLAGS)
+        ask, known = builder.block("ask"), builder.block("known")
+        before = builder.current.name
+        unknown = builder.pure(f"icmp eq i32 {flags}, 0")
+        builder.line(f"br i1 {unknown}, label %{ask.name}, label %{known.name}")
+        builder.place(ask)
+        found = builder.fresh()
+        builder.line(f"{found} = call i32 @{self.shipped.prefix}_isa()")
+        builder.line(f"br label %{known.name}")
+        builder.place(known)
+        level = builder.fresh()
+        builder.line(f"{level} = phi i32 [{flags}, %{before}], [{found}, %{ask.name}]")
+        return level
+
     def slots(self, name: str, count: int) -> str:
         """Room for `count` numbers of 8 bytes on the stack."""
         entry = self.builder.blocks[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from . import abi
-from .caller import CONSTANTS, FLAGS, PARALLEL_FOR, POINTERS, POOL, THREADS, Caller
+from .caller import CONSTANTS, PARALLEL_FOR, POINTERS, POOL, THREADS, Caller
 from .contract import (
     WEIGHTS_HEADER_BYTES,
     Shipped,
@@ -68,8 +68,9 @@ class CheckedEntry(Caller):
         outputs = [("ptr", self.array(kind, n)) for kind, n in shipped.outputs]
         ins, outs = self._filled("ins", inputs), self._filled("outs", outputs)
         several = len(self.versions) > 1 or shipped.selftest is not None
+        several = several or asks_processor(self.versions)
         is_fat = len({version.level for version in self.versions}) > 1
-        level = self._level() if is_fat else ""
+        level = self.level() if is_fat else ""
         for number, version in enumerate(self.versions, start=1):
             symbol = body_symbol(shipped.prefix)
             if several:
@@ -97,23 +98,6 @@ class CheckedEntry(Caller):
             same = pure(f"icmp eq i64 {self.extent(extent)}, {value}")
             result = same if result == "true" else pure(f"and i1 {result}, {same}")
         return result
-
-    def _level(self) -> str:
-        """What the caller says the processor can do, or what it is found to."""
-        builder = self.builder
-        flags = self.context(FLAGS)
-        ask, known = builder.block("ask"), builder.block("known")
-        before = builder.current.name
-        unknown = builder.pure(f"icmp eq i32 {flags}, 0")
-        builder.line(f"br i1 {unknown}, label %{ask.name}, label %{known.name}")
-        builder.place(ask)
-        found = builder.fresh()
-        builder.line(f"{found} = call i32 @{self.shipped.prefix}_isa()")
-        builder.line(f"br label %{known.name}")
-        builder.place(known)
-        level = builder.fresh()
-        builder.line(f"{level} = phi i32 [{flags}, %{before}], [{found}, %{ask.name}]")
-        return level
 
     def _run(self, symbol: str, number: int, ins: str, outs: str) -> None:
         builder, version = self.builder, self.versions[number - 1]
@@ -148,3 +132,8 @@ class CheckedEntry(Caller):
         if not offset:
             return start
         return self.builder.pure(f"getelementptr i8, ptr {start}, i64 {offset}")
+
+
+def asks_processor(versions: Sequence[Version]) -> bool:
+    """There are versions for several levels of x86-64, or the only one is not for all."""
+    return any(version.level > 1 for version in versions)

@@ -29,6 +29,7 @@ from .contract import (
     ExtentRange,
     Flags,
     NotNull,
+    Processor,
     Relation,
     Shipped,
     Test,
@@ -72,6 +73,10 @@ class Checks(Caller):
                 flags = self.context(FLAGS)
                 got = pure(f"zext i32 {flags} to i64")
                 self._need(pure(f"icmp ule i32 {flags}, {high}"), code, got)
+            case Processor(level=level, code=code):
+                found = self.level()
+                got = pure(f"zext i32 {found} to i64")
+                self._need(pure(f"icmp uge i32 {found}, {level}"), code, got)
             case ThreadRange(high=high, code=code):
                 threads = self.context(THREADS)
                 self._need(pure(f"icmp ule i64 {threads}, {high}"), code, threads)

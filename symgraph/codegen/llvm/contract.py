@@ -74,6 +74,14 @@ class Flags:
 
 
 @dataclass(frozen=True, slots=True)
+class Processor:
+    """The processor, or what context.flags says of it, has at least this level of x86-64."""
+
+    level: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
 class ThreadRange:
     """0 <= context.threads <= high."""
 
@@ -164,6 +172,7 @@ Test = (
     NotNull
     | ContextSize
     | Flags
+    | Processor
     | ThreadRange
     | ExtentRange
     | Relation
@@ -198,6 +207,7 @@ class Shipped:
     weights    "none", "embedded", "file" or "pointer"
     layout     the hash that a weights file must carry
     messages   those of code 0, 1, 2, ...
+    digest     the hash of the weights of the export
     interface     a symbol that the header refers to, none: no such symbol
     description   bytes for the section of the description; none: no such section
     selftest   a version with checksums and its case, none when there is no self-test
@@ -217,6 +227,7 @@ class Shipped:
     sections: Sections
     pointer_bits: int
     layout: bytes = b""
+    digest: bytes = b""
     interface: str = ""
     description: bytes = b""
     support: tuple[str, ...] = ()
