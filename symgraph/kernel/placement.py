@@ -165,8 +165,9 @@ def _slab(target: Target, outer: Sequence[LoopVar], axis: int, start: Dim, exten
     assert target.value is not None
     index: list[Dim] = list(outer)
     loops: list[tuple[LoopVar, Dim]] = []
+    first: Dim
     for n in range(len(outer), target.buffer.ndim):
-        first: Dim = start if n == axis else target.before[n] if n < axis else 0
+        first = start if n == axis else target.before[n] if n < axis else 0
         around = target.before[n] + target.after[n] if n < axis else 0
         count: Dim = extent if n == axis else dims.add(target.buffer.shape[n], -around)
         var = LoopVar("j")
