@@ -22,6 +22,7 @@ def entry_of(
     platform: Platform,
     description: bytes,
     layout: bytes,
+    digest: bytes,
     support: tuple[str, ...] = (),
     selftest: tuple[Version, Selftest] | None = None,
 ) -> Shipped:
@@ -40,6 +41,7 @@ def entry_of(
         sections=platform.sections,
         pointer_bits=platform.pointer_bits,
         layout=layout,
+        digest=digest,
         description=description,
         support=support,
         selftest=selftest,
@@ -67,7 +69,9 @@ def _test(rule: Rule, signature: Signature, weights: str) -> Test:
         case Kind.CONTEXT:
             return contract.ContextSize(code)
         case Kind.FLAGS:
-            return contract.Flags(4 if signature.levels else 0, code)
+            return contract.Flags(4 if signature.asks_processor else 0, code)
+        case Kind.PROCESSOR:
+            return contract.Processor(signature.processor, code)
         case Kind.THREADS:
             return contract.ThreadRange(MOST_THREADS, code)
         case Kind.EXTENT:

@@ -274,14 +274,17 @@ int64_t {p}_workspace_needed(const {p}_inputs *inputs, int64_t threads);
 
 
 def _level_function(signature: Signature) -> str:
-    if not signature.levels:
+    if not signature.asks_processor:
         return ""
     p = signature.prefix
     levels = ", ".join(str(level) for level in sorted(signature.levels))
+    what = f"has versions for the levels {levels}" if levels else (
+        f"needs level {signature.processor}"
+    )  # fmt: skip
     return f"""\
 /* The level of x86-64 that this processor and system have: 1 (the baseline) to 4 (AVX-512).  The
-   object has versions for the levels {levels}.  Asking takes a microsecond on virtual machines: a
-   caller that counts them asks once and passes the answer as context.flags. */
+   object {what}.  The processor is asked once; context.flags may say what it can do, and then it
+   is not asked. */
 int32_t {p}_isa(void);
 """
 
@@ -289,8 +292,10 @@ int32_t {p}_isa(void);
 def _selftest_functions(p: str, upper: str, nbytes: int) -> str:
     return f"""\
 /* Runs a seeded case and compares a checksum after each operator with the compiler's own result.
-   Returns 0 when all are right, the number of the first operator that is wrong, or -1 when the
-   workspace is missing, not aligned or smaller than {upper}_SELFTEST_BYTES. */
+   Returns 0 when all are right, the number of the first operator that is wrong, or
+     -1  the workspace is missing, not aligned or smaller than {upper}_SELFTEST_BYTES
+     -2  context.constants is missing or not aligned, or a file of other weights than the export's
+     -3  the processor is below the one that the object was compiled for */
 #define {upper}_SELFTEST_BYTES {nbytes}
 int32_t {p}_selftest(void *workspace, const sg_context *context);
 

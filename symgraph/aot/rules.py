@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from ..codegen.llvm.platform import X86_LEVELS
 from ..kernel import dims
 from .names import unique_identifiers
 from .signature import MOST_THREADS, Signature, Tensor
@@ -19,6 +20,7 @@ class Kind(Enum):
     STRUCTS = "structs"
     CONTEXT = "context"
     FLAGS = "flags"
+    PROCESSOR = "processor"
     THREADS = "threads"
     EXTENT = "extent"
     CONDITION = "condition"
@@ -53,6 +55,7 @@ def rules_of(signature: Signature, weights: str) -> tuple[Rule, ...]:
             "the header the one that was written with the object?",
         ),
         ("FLAGS", Kind.FLAGS, 0, _flags_message(signature)),
+        *_processor_rule(signature),
         ("THREADS", Kind.THREADS, 0, f"context.threads must be 0 to {MOST_THREADS}"),
     ]
     for i, extent in enumerate(signature.extents):
@@ -97,8 +100,19 @@ def rules_of(signature: Signature, weights: str) -> tuple[Rule, ...]:
     )
 
 
+def _processor_rule(signature: Signature) -> list[tuple[str, Kind, int, str]]:
+    if signature.processor < 2:
+        return []
+    name = list(X86_LEVELS)[signature.processor - 1]
+    message = (
+        f"this processor, or its system, is below {name}, which the object was compiled for: "
+        f"compile it for an older cpu, or for several"
+    )
+    return [("PROCESSOR", Kind.PROCESSOR, 0, message)]
+
+
 def _flags_message(signature: Signature) -> str:
-    if signature.levels:
+    if signature.asks_processor:
         return (
             "context.flags must be 0 (the processor is asked what it can do), or 1 to 4: the "
             "level of x86-64 to use"

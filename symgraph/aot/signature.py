@@ -112,11 +112,18 @@ class Signature:
     weights: tuple[Weight, ...]
     weights_nbytes: int
     levels: tuple[int, ...] = ()
+    processor: int = 0
+    """The level of x86-64 that every call needs; 0 and 1 need nothing."""
 
     @property
     def fields(self) -> Mapping[str, str]:
         """The C name of each open extent."""
         return {extent.name: extent.field for extent in self.extents}
+
+    @property
+    def asks_processor(self) -> bool:
+        """The object has NAME_isa, and context.flags may say what that returns."""
+        return bool(self.levels) or self.processor > 1
 
     @property
     def needed(self) -> Dim:
@@ -138,6 +145,7 @@ def signature_of(
     weights: tuple[Weight, ...],
     weights_nbytes: int,
     levels: tuple[int, ...] = (),
+    processor: int = 0,
     ranges: Mapping[str, tuple[int, int]] | None = None,
     origins: Mapping[str, str] | None = None,
     pointer_bits: int = 64,
@@ -187,6 +195,7 @@ def signature_of(
         weights=weights,
         weights_nbytes=weights_nbytes,
         levels=levels,
+        processor=processor,
     )
 
 

@@ -55,6 +55,7 @@ def test_nothing_is_undefined(model, tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert sorted(line.split()[-1] for line in done.stdout.splitlines()) == [
+        "net_isa",
         "net_run",
         "net_strerror",
         "net_workspace_needed",

@@ -22,6 +22,7 @@ from .contract import (
     ExtentRange,
     Flags,
     NotNull,
+    Processor,
     Relation,
     Shipped,
     Test,
@@ -50,6 +51,7 @@ class CheckedEntry(Indices):
         super().__init__(FunctionBuilder(module), versions[-1].machine)
         self.shipped = shipped
         self.versions = versions
+        self.level: str | None = None
         self.word = f"i{shipped.pointer_bits}"
         self.in_type = _struct(shipped.inputs, len(shipped.extents))
         count = len({i for kind, i in shipped.outputs if kind == "out"})
@@ -120,6 +122,8 @@ class CheckedEntry(Indices):
                 self._need(pure(f"icmp uge i32 {size}, {nbytes}"), code)
             case Flags(high=high, code=code):
                 self._need(pure(f"icmp ule i32 {self._context(_FLAGS)}, {high}"), code)
+            case Processor(level=level, code=code):
+                self._need(pure(f"icmp uge i32 {self._level()}, {level}"), code)
             case ThreadRange(high=high, code=code):
                 self._need(pure(f"icmp ule i64 {self._context(_THREADS)}, {high}"), code)
             case ExtentRange(extent=extent, low=low, high=high, code=code):
@@ -210,6 +214,7 @@ class CheckedEntry(Indices):
         outputs = [("ptr", self._array(kind, n)) for kind, n in shipped.outputs]
         ins, outs = self._slots("ins", inputs), self._slots("outs", outputs)
         several = len(self.versions) > 1 or shipped.selftest is not None
+        several = several or asks_processor(self.versions)
         is_fat = len({version.level for version in self.versions}) > 1
         level = self._level() if is_fat else ""
         for number, version in enumerate(self.versions, start=1):
@@ -243,6 +248,8 @@ class CheckedEntry(Indices):
     def _level(self) -> str:
         """What the caller says the processor can do, or what it is found to."""
         builder = self.builder
+        if self.level is not None:
+            return self.level
         flags = self._context(_FLAGS)
         ask, known = builder.block("ask"), builder.block("known")
         before = builder.current.name
@@ -255,6 +262,7 @@ class CheckedEntry(Indices):
         builder.place(known)
         level = builder.fresh()
         builder.line(f"{level} = phi i32 [{flags}, %{before}], [{found}, %{ask.name}]")
+        self.level = level
         return level
 
     def _run(self, symbol: str, number: int, ins: str, outs: str) -> None:
@@ -292,6 +300,11 @@ class CheckedEntry(Indices):
         if not offset:
             return start
         return self.builder.pure(f"getelementptr i8, ptr {start}, i64 {offset}")
+
+
+def asks_processor(versions: Sequence[Version]) -> bool:
+    """There are versions for several levels of x86-64, or the only one is not for all."""
+    return any(version.level > 1 for version in versions)
 
 
 def _struct(pointers: int, numbers: int) -> str:

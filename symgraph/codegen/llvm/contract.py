@@ -43,6 +43,14 @@ class Flags:
 
 
 @dataclass(frozen=True, slots=True)
+class Processor:
+    """The processor, or what context.flags says of it, has at least this level of x86-64."""
+
+    level: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
 class ThreadRange:
     """0 <= context.threads <= high."""
 
@@ -114,6 +122,7 @@ Test = (
     NotNull
     | ContextSize
     | Flags
+    | Processor
     | ThreadRange
     | ExtentRange
     | Relation
@@ -146,6 +155,7 @@ class Shipped:
     outputs    for each output of the program: ("in" or "out", which pointer of that struct)
     weights    "none", "embedded", "file" or "pointer"
     layout     the hash that a weights file must carry
+    digest     the hash of the weights of the export
     messages   the message of code 0, 1, 2, ...
     description   bytes for the section of the description; none: no such section
     selftest   a version with checksums and its case, none when there is no self-test
@@ -165,6 +175,7 @@ class Shipped:
     sections: Sections
     pointer_bits: int
     layout: bytes = b""
+    digest: bytes = b""
     description: bytes = b""
     support: tuple[str, ...] = ()
     selftest: tuple[Version, Selftest] | None = None

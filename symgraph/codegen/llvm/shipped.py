@@ -14,10 +14,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...errors import InternalError
+from . import abi
 from .builder import ModuleBuilder
-from .checked_entry import CheckedEntry
-from .contract import WEIGHTS_HEADER_BYTES, Shipped, Version, body_symbol, weights_symbol
-from .selftest import selftest_text
+from .checked_entry import CheckedEntry, asks_processor
+from .contract import (
+    WEIGHTS_HEADER_BYTES,
+    WEIGHTS_LAYOUT_OFFSET,
+    Shipped,
+    Version,
+    body_symbol,
+    weights_symbol,
+)
+from .selftest import TestWeights, selftest_text, words_at
 from .support import support_text
 from .versions import join_versions, level_text, version_symbol
 
@@ -35,41 +43,43 @@ def shipped_text(versions: Sequence[Version], shipped: Shipped) -> str:
             raise InternalError(f"llvm: the module defines no {version.symbol}")
         own = f"define internal i32 @{body_symbol(shipped.prefix)}("
         bodies.append((version.text.replace(head, own), version.machine))
-    is_fat = len({version.level for version in versions}) > 1
+    by_level = asks_processor(versions)
     if shipped.selftest is not None:
         version, test = shipped.selftest
         head = f"define i32 @{version.symbol}("
         own = f"define internal i32 @{test.symbol}("
         bodies.append((version.text.replace(head, own), version.machine))
     parts = [
-        join_versions(bodies, is_fat) if len(bodies) > 1 else bodies[0][0],
-        level_text(shipped.prefix) if is_fat else "",
+        join_versions(bodies, by_level) if len(bodies) > 1 or by_level else bodies[0][0],
+        level_text(shipped.prefix) if by_level else "",
         _weights_text(shipped),
         CheckedEntry(ModuleBuilder(), versions, shipped).text(),
         CheckedEntry(ModuleBuilder(), versions, shipped).workspace_text(),
         _messages_text(shipped),
-        _selftest_text(shipped, len(bodies)),
+        _selftest_text(shipped, len(bodies), by_level),
         support_text(shipped.support),
         _kept_text(shipped),
     ]
     return "\n".join(p for p in parts if p)
 
 
-def _selftest_text(shipped: Shipped, number: int) -> str:
+def _selftest_text(shipped: Shipped, number: int, asks: bool) -> str:
     if shipped.selftest is None:
         return ""
     version, test = shipped.selftest
-    weights = "null"
-    if shipped.weights in ("file", "pointer"):
-        skip = WEIGHTS_HEADER_BYTES if shipped.weights == "file" else 0
-        weights = "%constants"
-        if skip + version.weights_offset:
-            raise InternalError("llvm: the self-test reads weights from the start of the block")
+    weights = TestWeights("null")
+    if shipped.weights == "file":
+        words = words_at(WEIGHTS_LAYOUT_OFFSET, shipped.layout + shipped.digest)
+        skip = WEIGHTS_HEADER_BYTES + version.weights_offset
+        weights = TestWeights(skip=skip, alignment=WEIGHTS_HEADER_BYTES, words=words)
+    elif shipped.weights == "pointer":
+        weights = TestWeights(skip=version.weights_offset, alignment=abi.ALIGNMENT)
     elif shipped.weights_nbytes:
         start = f"@{weights_symbol(shipped.prefix)}"
-        weights = f"getelementptr (i8, ptr {start}, i64 {version.weights_offset})"
+        weights = TestWeights(f"getelementptr (i8, ptr {start}, i64 {version.weights_offset})")
     placed = replace(test, symbol=version_symbol(test.symbol, number))
-    return selftest_text(shipped.prefix, placed, weights)
+    level = version.level if asks else 0
+    return selftest_text(shipped.prefix, placed, weights, level)
 
 
 def weights_marker(prefix: str) -> bytes:
