@@ -156,8 +156,8 @@ def fill_border(target: Target) -> Stmt | None:
             if extent:
                 parts.append(_slab(target, outer, axis, start, extent))
     body = block(*parts)
-    for var, extent in zip(reversed(outer), reversed(shape[: len(outer)]), strict=True):
-        body = For(var, extent, "parallel", body)
+    for var, count in zip(reversed(outer), reversed(shape[: len(outer)]), strict=True):
+        body = For(var, count, "parallel", body)
     return body
 
 
