@@ -66,7 +66,10 @@ def describe(
             }
             for c in signature.conditions
         ],
-        "errors": [{"code": r.code, "name": r.name, "message": r.message} for r in rules],
+        "errors": [
+            {"code": r.code, "name": r.name, "kind": r.kind.value, "message": r.message}
+            for r in rules
+        ],
         "workspace": {
             "nbytes": encode_dim(signature.needed),
             "shared": encode_dim(signature.workspace),
@@ -99,7 +102,13 @@ def describe(
 
 
 def _symbols(signature: Signature, has_selftest: bool) -> dict[str, str]:
-    names = ["run", "strerror", "workspace_needed", *(["isa"] if signature.asks_processor else [])]
+    names = [
+        "run",
+        "strerror",
+        "explain",
+        "workspace_needed",
+        *(["isa"] if signature.asks_processor else []),
+    ]
     names += ["selftest", "selftest_name"] if has_selftest else []
     return {name: f"{signature.prefix}_{name}" for name in names}
 

@@ -23,7 +23,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _RUN = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
 )
-_STRERROR = ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_int32)
+_EXPLAIN = ctypes.CFUNCTYPE(
+    ctypes.c_int32, *[ctypes.c_void_p] * 4, ctypes.c_char_p, ctypes.c_size_t
+)
 
 
 class Context(ctypes.Structure):
@@ -57,7 +59,7 @@ class ObjectRunner:
         self._held = held
         self._entry = addresses["run"]
         self._run = _RUN(self._entry)
-        self._strerror = _STRERROR(addresses["strerror"])
+        self._explain = _EXPLAIN(addresses["explain"])
         self._level = level
         self._names = tuple(v.name for v in program.dims)
         self._results = tuple(n for n, p in enumerate(program.outputs) if not p.updates)
@@ -86,16 +88,20 @@ class ObjectRunner:
         nbytes = self._nbytes(dims)
         workspace = self._take(nbytes)
         context = self._context(nbytes)
+        call = (
+            ctypes.addressof(reads), ctypes.addressof(writes), workspace.ctypes.data,
+            ctypes.addressof(context),
+        )  # fmt: skip
+        text = ctypes.create_string_buffer(1)
         try:
-            status = self._run(
-                ctypes.addressof(reads), ctypes.addressof(writes), workspace.ctypes.data,
-                ctypes.addressof(context),
-            )  # fmt: skip
+            status = self._run(*call)
+            if status:
+                text = ctypes.create_string_buffer(1024)
+                self._explain(*call, text, len(text))
         finally:
             self._idle.append(workspace)
         if status:
-            message = self._strerror(status).decode()
-            raise InputError(f"{self.program.name}: {message} (code {status})")
+            raise InputError(f"{self.program.name}: {text.value.decode()} (code {status})")
 
     def prepare(
         self, inputs: Sequence[Array], outputs: Sequence[Array], dims: Mapping[str, int]

@@ -53,9 +53,9 @@ def test_calls_are_checked_as_those_of_an_executable(tmp_path):
         loaded(np.zeros((2, 7)))
     with pytest.raises(InputError, match="axis 1 must be 7"):
         loaded(np.zeros((2, 6), np.float32))
-    with pytest.raises(InputError, match=r"extent N must be 1 to 8 \(code \d+\)"):
+    with pytest.raises(InputError, match=r"'x' dim 0 \(N\): got 9, need 1 to 8 \(code \d+\)"):
         loaded(batch(9, (7,)))
-    with pytest.raises(InputError, match="extent N must be 1 to 8"):
+    with pytest.raises(InputError, match="got 0, need 1 to 8"):
         loaded(batch(0, (7,)))
     assert loaded(batch(8, (7,))).shape == (8, 5)
 

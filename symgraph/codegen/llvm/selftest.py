@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from ...kernel.dtypes import DType
 from . import abi
+from .texts import string_table
 from .types import round_bfloat16
 
 MULTIPLIER, STEP, MIX = 2654435761, 40503, 0x2C1B3C6D
@@ -154,24 +155,12 @@ def _half(bits: int, dtype: DType) -> int:
 
 def _names_text(prefix: str, test: Selftest) -> str:
     names = ("no operator", *test.names)
-    encoded = [name.encode() + b"\0" for name in names]
-    offsets, position = [], 0
-    for name in encoded:
-        offsets.append(position)
-        position += len(name)
-    data = b"".join(encoded)
-    blob = "".join(f"\\{byte:02X}" for byte in data)
-    table = ", ".join(f"i32 {offset}" for offset in offsets)
     return f"""
-@{prefix}_operator_names = internal constant [{position} x i8] c"{blob}"
-@{prefix}_operator_offsets = internal constant [{len(offsets)} x i32] [{table}]
-
+{string_table(f"{prefix}_operator", names)}
 define ptr @{prefix}_selftest_name(i32 %code) nounwind {{
-  %known = icmp ult i32 %code, {len(offsets)}
+  %known = icmp ult i32 %code, {len(names)}
   %row = select i1 %known, i32 %code, i32 0
-  %slot = getelementptr [{len(offsets)} x i32], ptr @{prefix}_operator_offsets, i32 0, i32 %row
-  %offset = load i32, ptr %slot
-  %name = getelementptr i8, ptr @{prefix}_operator_names, i32 %offset
+  %name = call ptr @{prefix}_operator_text(i32 %row)
   ret ptr %name
 }}
 """
@@ -243,7 +232,7 @@ define i32 @{prefix}_selftest(ptr %workspace, ptr %context) nounwind {{
 entry:
   %ins = alloca [{len(test.inputs) + len(test.extents) + 1} x i64], align 8
   %outs = alloca [{len(test.outputs) + 1} x i64], align 8
-  %passed = alloca [6 x i64], align 8
+  %passed = alloca [7 x i64], align 8
   %no.context = icmp eq ptr %context, null
   %no.workspace = icmp eq ptr %workspace, null
   %none = or i1 %no.context, %no.workspace
@@ -284,7 +273,7 @@ refuse:
     _store(lines, "%ins", [*ins, *(("i64", str(e)) for e in test.extents)])
     _store(lines, "%outs", outs)
     _store(lines, "%passed", [("i64", str(abi.CONTEXT_BYTES)), ("ptr", "null"), ("ptr", "null"),
-                              ("i64", "1"), ("ptr", start)])  # fmt: skip
+                              ("i64", "1"), ("ptr", start), ("ptr", "null")])  # fmt: skip
     tail = f"""
   %own = getelementptr i8, ptr %workspace, i64 {test.workspace}
   %sums = getelementptr i8, ptr %workspace, i64 {test.checksums}
