@@ -130,7 +130,7 @@ def _forms(data: ConstantData) -> Iterator[tuple[Content, Form]]:
 
 def _content(array: Array) -> Content:
     raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return array.dtype.str, array.shape, hashlib.sha256(memoryview(raw)).digest()
+    return array.dtype.str, array.shape, hashlib.sha256(raw.data).digest()
 
 
 def _changed(
