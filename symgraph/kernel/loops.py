@@ -7,7 +7,7 @@ inline      a computation without a reduction is written into its readers when i
 outer axes  axes that run through all remaining stages alike become shared parallel loops, so that
             intermediates shrink to what one iteration needs (the row of a softmax)
 stages      what is left runs one after the other inside the shared loops, intermediates in
-            private scratch
+            private scratch; a reduction over picked terms visits each of them once (picked_sums)
 
     softmax over the last axis  ->  for n in parallel:
                                         m = max_k x[n,k];  e[k] = exp(x[n,k]-m)
@@ -31,7 +31,6 @@ from .ir import (
     Cast,
     DataIndex,
     Expr,
-    For,
     IndexValue,
     Kernel,
     Load,
@@ -44,6 +43,7 @@ from .ir import (
     cast,
     neutral,
 )
+from .picked_sums import Loops, nest, picked_terms
 from .rewrite import ExprRewriter, LoadRewriter, loads, operands, walk
 
 CHEAP_FLOPS = 4
@@ -271,6 +271,8 @@ class _Inliner:
         ]
 
     def _may_inline(self, compute: Compute) -> bool:
+        if picked_terms(compute) is not None:
+            return False  # it has a loop of its own over its terms
         uses = self.uses[compute]
         first = uses[0]
         same = all(u.reader is first.reader and u.load.index == first.load.index for u in uses)
@@ -327,10 +329,14 @@ def _outer_axes(stages: tuple[Stage, ...]) -> tuple[tuple[int, ...], ...]:
     """For each stage the axes that are shared by all stages, in the order of the last stage."""
     groups = _AxisGroups(stages)
     last = len(stages) - 1
+    found = {s: picked_terms(stage.compute) for s, stage in enumerate(stages)}
+    picked = {s: terms.axis for s, terms in found.items() if terms is not None}
     shared = [
         members
         for axis in range(len(stages[last].compute.axes))
-        if (members := groups.members(last, axis)) is not None and groups.consistent(members)
+        if (members := groups.members(last, axis)) is not None
+        and groups.consistent(members)
+        and not any(members[s] == along for s, along in picked.items())
     ]
     return tuple(tuple(members[s] for members in shared) for s in range(len(stages)))
 
@@ -441,7 +447,6 @@ class _Emitter:
         values |= {a.var: 0 for a in inner if a.extent == 1}
         looped = [a for a in inner if a.extent != 1]
         values |= {a.var: f.var for a, f in zip(looped, fresh, strict=True)}
-        body = LoadRewriter(self._read, values)(compute.body)
         index = tuple(values[a.var] for a in compute.axes)
         targets: list[tuple[Buffer, tuple[Dim, ...]]] = [(b, index) for b in stage.buffers]
         if stage.buffers and (fresh or compute not in self.read_later):
@@ -454,8 +459,19 @@ class _Emitter:
             self.allocated.append(buffer)
             self.scratch[compute] = (buffer, kept)
             targets = [(buffer, tuple(f.var for f in fresh)), *targets]
-        ranges = loop_ranges([*outer, *fresh])
-        return nest(fresh, "parallel", element(targets, body, ranges))
+        picked = picked_terms(compute)
+        if picked is None:
+            body = LoadRewriter(self._read, values)(compute.body)
+            return nest(fresh, "parallel", element(targets, body, loop_ranges([*outer, *fresh])))
+        along = values[compute.axes[picked.axis].var]
+        assert isinstance(along, LoopVar)
+        loops = Loops(
+            targets,
+            fresh,
+            lambda terms: LoadRewriter(self._read, values | terms),
+            lambda axes, expr: _Simplify(loop_ranges([*outer, *axes]))(expr),
+        )
+        return loops.write(picked, along)
 
     def _read(self, load: Load) -> Expr | None:
         entry = self.scratch.get(load.tensor)
@@ -473,13 +489,6 @@ def loop_ranges(axes: Sequence[Axis]) -> dict[object, tuple[int | None, int | No
         _, high = dims.bounds(axis.extent)
         result[axis.var] = (0, None if high is None else max(high - 1, 0))
     return result
-
-
-def nest(axes: Sequence[Axis], kind: str, body: Stmt) -> Stmt:
-    """`body` inside loops, the first axis outermost."""
-    for axis in reversed(axes):
-        body = For(axis.var, axis.extent, kind, body)
-    return body
 
 
 class _Simplify(ExprRewriter):

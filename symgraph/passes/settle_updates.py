@@ -20,6 +20,7 @@ from ..kernel.compute import compute
 from ..kernel.dtypes import as_dtype
 from ..kernel.in_place import in_place_pairs
 from ..kernel.ir import Buffer
+from .order_steps import dependences
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,8 @@ class _Settling:
         return substitute_buffers(program, moved)
 
     def _data_edges(self) -> frozenset[tuple[int, int]]:
-        writer: dict[ProgramBuffer, int] = {}
-        edges: set[tuple[int, int]] = set()
-        for number, step in enumerate(self.steps):
-            for buffer in step.reads:
-                if buffer.root in writer:
-                    edges.add((writer[buffer.root], number))
-            for buffer in step.writes:
-                writer[buffer.root] = number
-        return frozenset(edges)
+        before = dependences(self.program, settled=False)
+        return frozenset((a, b) for b, earlier in enumerate(before) for a in earlier)
 
     def _reader_edges(self, port: Port) -> frozenset[tuple[int, int]] | None:
         """Every reader of the old value before the writer; None when the writer clashes."""

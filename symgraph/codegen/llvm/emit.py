@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...ir.program import KernelStep, Program, ProgramBuffer
+from ...ir.program import KernelStep, Program, ProgramBuffer, may_overlap
 from ...kernel import dims
 from ...kernel.dims import Dim
 from ...kernel.ir import Kernel
@@ -109,13 +109,13 @@ class _ProgramEmitter:
     def _may_overlap(self, a: ProgramBuffer, b: ProgramBuffer) -> bool:
         first, second = a.root, b.root
         if first is second:
-            return True
+            return may_overlap(a, b)
         if first.place == "arena" and second.place == "arena":
             plan = self.program.plan
             assert plan is not None
-            start_a, start_b = plan.offset_of(first), plan.offset_of(second)
-            end_a = dims.add(start_a, first.type.nbytes)
-            end_b = dims.add(start_b, second.type.nbytes)
+            start_a, start_b = plan.offset_of(a), plan.offset_of(b)
+            end_a = dims.add(start_a, a.type.nbytes)
+            end_b = dims.add(start_b, b.type.nbytes)
             return not (_at_least(start_b, end_a) or _at_least(start_a, end_b))
         return self._port(first) is not None and self._port(first) == self._port(second)
 

@@ -143,18 +143,20 @@ class EntryEmitter(Indices):
         self.several = builder.hoisted(f"icmp sgt i64 {self.threads}, 1", 0)
 
     def address(self, buffer: ProgramBuffer) -> str:
-        """The pointer to a buffer's bytes."""
+        """The pointer to a buffer's bytes, where it is a part of another one too."""
         root = buffer.root
         for number, port in enumerate(self.program.inputs):
             if port.buffer.root is root:
-                return self._field("%in", abi.POINTER_BYTES * number, "ptr")
+                array = self._field("%in", abi.POINTER_BYTES * number, "ptr")
+                return self._at(array, buffer.start)
         for number, port in enumerate(self.program.outputs):
             if port.buffer.root is root:
-                return self._field("%out", abi.POINTER_BYTES * number, "ptr")
+                array = self._field("%out", abi.POINTER_BYTES * number, "ptr")
+                return self._at(array, buffer.start)
         if root.place == "constant":
-            return self._at(self.constants, self.offsets[root])
+            return self._at(self.constants, dims.add(self.offsets[root], buffer.start))
         if root.place == "arena" and self.program.plan is not None:
-            return self._at("%workspace", self.program.plan.offset_of(root))
+            return self._at("%workspace", self.program.plan.offset_of(buffer))
         raise InternalError(f"buffer {buffer.name} has no place")
 
     def _at(self, base: str, offset: Dim) -> str:
