@@ -18,7 +18,8 @@ from dataclasses import replace
 
 from .. import dims
 from ..dims import Dim, LoopVar
-from ..ir import Alloc, Block, Call, Const, Expr, For, If, IndexValue, Kernel, Select, Stmt, call
+from ..ir import Alloc, Block, Expr, For, If, IndexValue, Kernel, Select, Stmt, call
+from ..loops import compared_index
 from ..rewrite import ExprRewriter, StmtRewriter, expressions, walk
 from .locate import perfect_nest, uses
 
@@ -63,20 +64,12 @@ def _choices(body: Stmt) -> dict[LoopVar, set[Dim]]:
     for top in expressions(body):
         for e in walk(top):
             if isinstance(e, Select):
-                compared = _compared(e.condition)
+                compared = compared_index(e.condition)
                 atom = compared.a if isinstance(compared, dims.Mod) else compared
                 if isinstance(atom, LoopVar):
                     assert compared is not None
                     found.setdefault(atom, set()).add(compared)
     return found
-
-
-def _compared(condition: Expr) -> Dim | None:
-    """The index that a condition compares with a number."""
-    if not isinstance(condition, Call) or condition.function != "eq":
-        return None
-    left, right = condition.args
-    return left.dim if isinstance(left, IndexValue) and isinstance(right, Const) else None
 
 
 def _size(loop: For, choices: dict[LoopVar, set[Dim]]) -> int | None:
