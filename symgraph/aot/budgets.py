@@ -88,7 +88,7 @@ def _largest(signature: Signature, dim: Dim, name: str) -> int:
     """The value at the greatest legal extents.  Raises: BudgetError where one has no limit."""
     used = {v.name for v in dims.dim_vars(dim)}
     for extent in signature.extents:
-        if extent.name in used and extent.high >= 2**31 - 1:
+        if extent.name in used and not extent.is_limited:
             raise BudgetError(
                 f"budgets: {name} grows with the extent {extent.name}, which has no limit; give "
                 f'it one: ranges={{"{extent.name}": (1, 32)}}'
