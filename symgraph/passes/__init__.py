@@ -24,6 +24,7 @@ from .fuse import Fuse
 from .infer_types import InferTypes
 from .inference_form import InferenceForm
 from .manager import Pass, Pipeline
+from .share_padding import SharePadding
 from .simplify import Simplify
 
 CANONICAL: tuple[Pass, ...] = (
@@ -41,7 +42,11 @@ SCALES: tuple[Pass, ...] = (
     Simplify(),
 )
 
-FUSION: tuple[Pass, ...] = (Fuse(),)
+FUSION: tuple[Pass, ...] = (
+    # Before groups are made: readers of the padded value no longer ask for the bare one.
+    SharePadding(),
+    Fuse(),
+)
 
 
 def preparation(

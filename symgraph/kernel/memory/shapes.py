@@ -128,7 +128,7 @@ class _Problem:
             for m in alive:
                 for low, high in _forbidden(shapes[n], shapes[m]):
                     self.near[n].append((m, low, high))
-                    self.near[m].append((n, -high, -low))
+                    self.near[m].append((n, 1 - high, 1 - low))
             alive.append(n)
 
     def place(self, order: Sequence[int]) -> list[int]:
@@ -142,7 +142,7 @@ class _Problem:
                     taken.append((other + low, other + high))
             offset = 0
             for low, high in sorted(taken):
-                if low >= offset:
+                if low > offset:
                     break
                 offset = max(offset, high)
             offsets[n] = offset

@@ -102,7 +102,7 @@ class Judge:
 
     def _fits_scratch(self, plan: StagePlan) -> bool:
         total: Dim = 0
-        kept = [s for s in plan.stages if not s.buffers]
+        kept = [s for s in plan.stages if not s.targets]
         for stage, shape in zip(kept, plan.scratch_shapes, strict=True):
             total = dims.add(total, dims.mul(dims.product(list(shape)), stage.compute.dtype.nbytes))
         return isinstance(total, int) and total <= self.limits.scratch_bytes
