@@ -70,7 +70,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=SIZES",
         help="faster versions for these sizes of an open extent, e.g. N=1,32",
     )
-    for name, unit in (("workspace", "bytes"), ("text", "bytes of code"), ("flops", "operations")):
+    for name, unit in (
+        ("workspace", "bytes"),
+        ("text", "bytes of code"),
+        ("stack", "bytes of stack"),
+        ("flops", "operations"),
+    ):
         parser.add_argument(
             f"--max-{name}", metavar="N", help=f"fail above this many {unit}; K, M, G are allowed"
         )
@@ -119,7 +124,7 @@ def given_sizes(items: list[str]) -> dict[str, tuple[int, ...]]:
 def given_budgets(arguments: argparse.Namespace) -> dict[str, int]:
     """The limits that were given: 256K is 256 * 1024.  Raises: InputError."""
     found = {}
-    for name in ("workspace", "text", "flops"):
+    for name in ("workspace", "text", "stack", "flops"):
         text = getattr(arguments, f"max_{name}")
         if text is None:
             continue
