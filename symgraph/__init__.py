@@ -150,6 +150,7 @@ from .ops.regression_loss import (
     smooth_l1_loss,
     triplet_loss,
 )
+from .ops.scan import scan
 from .ops.shape import (
     expand_dims,
     flatten,
@@ -376,6 +377,7 @@ __all__ = [
     "rsqrt",
     "scalar",
     "scaled_dot_product_attention",
+    "scan",
     "selu",
     "sigmoid",
     "sign",

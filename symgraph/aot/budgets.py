@@ -102,7 +102,7 @@ def _at_the_peak(program: Program, env: Mapping[str, int]) -> list[tuple[str, in
     ranges = live_ranges(program)
     sizes = {b: int(dims.evaluate(b.type.nbytes, values)) for b in ranges}
     best: list[tuple[str, int]] = []
-    for step in range(len(program.steps)):
+    for step in range(len(program.timeline)):
         live = [(b.source or b.name, sizes[b]) for b, (i, j) in ranges.items() if i <= step < j]
         if sum(n for _, n in live) > sum(n for _, n in best):
             best = live

@@ -89,7 +89,7 @@ def describe(
         },
         "flops": None if flops is None else encode_dim(flops),
         "nbytes_moved": encode_dim(bytes_moved(program)),
-        "kernels": [s.kernel.name for s in program.steps if isinstance(s, KernelStep)],
+        "kernels": [s.kernel.name for s in program.timeline if isinstance(s, KernelStep)],
         "memory": _memory(program),
         "licence": LICENCE,
     }
@@ -145,7 +145,7 @@ def _memory(program: Program) -> dict[str, Any]:
 def bytes_moved(program: Program) -> Dim:
     """Bytes that the kernels read and write, each argument of each kernel once."""
     total: Dim = 0
-    for step in program.steps:
+    for step in program.timeline:
         for buffer in step.arguments:
             total = dims.add(total, buffer.type.nbytes)
     return total

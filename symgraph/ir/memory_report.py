@@ -100,7 +100,7 @@ def memory_report(
         (t for t in tensors if t.first <= step <= t.last), key=lambda t: (-t.nbytes, t.offset)
     )
     planned = _value(plan.nbytes, env)
-    here = program.steps[step] if program.steps else None
+    here = program.timeline[step] if program.timeline else None
     label, origin = ("", "") if here is None else (here.label, here.origin)
     return MemoryReport(
         program.name,
@@ -118,7 +118,7 @@ def memory_report(
         step,
         label,
         origin,
-        len(program.steps),
+        len(program.timeline),
         tensors,
         tuple(at_peak),
         _advice(program, at_peak, step, planned, bound),
@@ -173,13 +173,13 @@ def _alive(
     env: Mapping[DimVar, int],
 ) -> list[int]:
     """Bytes alive in each step; a tensor written over another one counts from the next step."""
-    change = [0] * (len(program.steps) + 1)
+    change = [0] * (len(program.timeline) + 1)
     for tensor in tensors:
         size = _aligned(tensor.nbytes)
         change[tensor.first + bool(tensor.over)] += size
         change[tensor.last + 1] -= size
     alive, total = [], 0
-    for step in range(len(program.steps)):
+    for step in range(len(program.timeline)):
         total += change[step]
         alive.append(total)
     return alive
@@ -216,7 +216,7 @@ def _advice(
 
 
 def _touched(program: Program, tensor: LiveTensor, step: int) -> bool:
-    arguments = program.steps[step].arguments
+    arguments = program.timeline[step].arguments
     return any((b.root.source or b.root.name) == tensor.name for b in arguments)
 
 

@@ -25,6 +25,7 @@ from .initializer import Initializer
 from .tensor_type import UNKNOWN, TensorType
 
 if TYPE_CHECKING:
+    from .graph import Graph
     from .infer import DTypeView, ShapeView, Unifier
     from .layout import Layout
     from .symbol import Symbol
@@ -212,6 +213,15 @@ class Op:
     def is_view(self) -> bool:
         """The output is the row-major elements of input 0 under another shape."""
         return False
+
+    @property
+    def subgraph(self) -> Graph | None:
+        """The graph that the operator runs, to which passes apply as well; None for none."""
+        return None
+
+    def with_subgraph(self, graph: Graph) -> Op:
+        """The operator with another form of its graph: the same variables, the same outputs."""
+        raise NotImplementedError(f"{type(self).__name__} holds no graph")
 
     @property
     def default_dtype(self) -> str | None:

@@ -21,6 +21,7 @@ from ..ir.program import (
     ProgramBuffer,
     arena_buffers,
     live_ranges,
+    loop_ranges,
 )
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
@@ -178,10 +179,12 @@ def in_place_shares(
     """(input, output) buffers of one step that can be one: the input's last use is the output's
     first, their sizes are equal, and the kernel allows it."""
     found: list[tuple[ProgramBuffer, ProgramBuffer]] = []
-    for number, step in enumerate(program.steps):
+    loops = loop_ranges(program)
+    for number, step in enumerate(program.timeline):
         if not isinstance(step, KernelStep):
             continue
-        taken: set[ProgramBuffer] = set()
+        # What matters during a whole loop may not be written over in it.
+        taken = {b for loop in loops if loop.start <= number < loop.end for b in loop.kept}
         for source_at, target_at in step.in_place:
             source, target = step.arguments[source_at].root, step.arguments[target_at].root
             if source in taken or target in taken:

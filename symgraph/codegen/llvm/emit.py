@@ -6,9 +6,10 @@ the same text, byte for byte.  Equal kernels are written once for each way their
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...ir.program import KernelStep, Program, ProgramBuffer
+from ...ir.program import KernelStep, Program, ProgramBuffer, RepeatStep, Step
 from ...kernel import dims
 from ...kernel.dims import Dim
 from ...kernel.ir import Kernel
@@ -33,16 +34,25 @@ class Layout:
 def layout(program: Program, single: bool = False) -> Layout:
     """The workspace's size and the entry of each segment (see `segments`)."""
     split = {k: split_phases(k) for k in dict.fromkeys(program.kernels)}
-    work: Dim = 0
-    for kernel in program.kernels:
-        for phase in split[kernel].phases:
-            work = dims.add(work, phase.cost)
+    work = _work(program.steps, split)
     count = len(segments(program, single))
     if count == 1 and not single:
         symbols: tuple[str, ...] = (abi.run_symbol(program.name),)
     else:
         symbols = tuple(abi.segment_symbol(program.name, n) for n in range(count))
     return Layout(workspace_plan(program, list(split.values())), symbols, work)
+
+
+def _work(steps: Sequence[Step], split: Mapping[Kernel, KernelPhases]) -> Dim:
+    """Estimated instructions of the steps; those of a loop as often as it runs them."""
+    total: Dim = 0
+    for step in steps:
+        if isinstance(step, RepeatStep):
+            total = dims.add(total, dims.mul(step.count, _work(step.steps, split)))
+        elif isinstance(step, KernelStep):
+            for phase in split[step.kernel].phases:
+                total = dims.add(total, phase.cost)
+    return total
 
 
 def emit_program(program: Program, machine: Machine, single: bool = False) -> str:
@@ -66,9 +76,8 @@ class _ProgramEmitter:
         found = layout(self.program, self.single)
         parts = segments(self.program, self.single)
         for symbol, steps in zip(found.symbols, parts, strict=True):
-            called = [(step, self._functions(step)) for step in steps]
             entry = EntryEmitter(self.module, self.machine, self.program, found.workspace)
-            self.module.functions.append(entry.emit(symbol, called))
+            self.module.functions.append(entry.emit(symbol, steps, self._functions))
         header = (
             f"; {self.program.name}: {self.machine.cpu}\n"
             f'target triple = "{self.machine.triple}"\n\n{abi.CONTEXT_TYPE}\n'

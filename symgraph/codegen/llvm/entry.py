@@ -8,11 +8,19 @@ are the same bits for every number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ...errors import InternalError
-from ...ir.program import HostStep, KernelStep, Program, ProgramBuffer, constant_layout
+from ...ir.program import (
+    HostStep,
+    KernelStep,
+    Program,
+    ProgramBuffer,
+    RepeatStep,
+    Step,
+    constant_layout,
+)
 from ...kernel import dims
 from ...kernel.dims import Dim
 from . import abi
@@ -51,20 +59,28 @@ def workspace_plan(program: Program, kernels: Sequence[KernelPhases]) -> Workspa
     return WorkspacePlan(dims.align(arena, abi.ALIGNMENT), shared, own)
 
 
-def segments(program: Program, single: bool = False) -> tuple[tuple[KernelStep, ...], ...]:
-    """The kernel steps between host steps; one more than there are host steps.
+NativeStep = KernelStep | RepeatStep
+"""What runs without Python."""
+
+
+def segments(program: Program, single: bool = False) -> tuple[tuple[NativeStep, ...], ...]:
+    """The steps between host steps; one more than there are host steps.
 
     With `single` every step is a segment of its own, an empty one where a host step stands.
     """
     if single:
-        return tuple((s,) if isinstance(s, KernelStep) else () for s in program.steps)
-    found: list[list[KernelStep]] = [[]]
+        return tuple(() if isinstance(s, HostStep) else (s,) for s in program.steps)
+    found: list[list[NativeStep]] = [[]]
     for step in program.steps:
         if isinstance(step, HostStep):
             found.append([])
         else:
             found[-1].append(step)
     return tuple(tuple(s) for s in found)
+
+
+FindFunctions = Callable[[KernelStep], Sequence[PhaseFunction]]
+"""The functions of a step's kernel."""
 
 
 class EntryEmitter(Indices):
@@ -85,11 +101,10 @@ class EntryEmitter(Indices):
         )
         self.slots = 0
 
-    def emit(self, symbol: str, steps: Sequence[tuple[KernelStep, Sequence[PhaseFunction]]]) -> str:
+    def emit(self, symbol: str, steps: Sequence[Step], functions: FindFunctions) -> str:
         """The text of the function that runs the steps."""
         self._prologue()
-        for step, functions in steps:
-            self._step(step, functions)
+        self._steps(steps, functions)
         self.builder.line(f"ret i32 {abi.OK}")
         self._ready.lines.append(f"br label %{self._run.name}")
         if self.slots:
@@ -164,6 +179,40 @@ class EntryEmitter(Indices):
         return self.builder.hoisted(f"getelementptr i8, ptr {base}, i64 {text}", 0)
 
     # -- steps ---------------------------------------------------------------------------------
+
+    def _steps(self, steps: Sequence[Step], functions: FindFunctions) -> None:
+        for step in steps:
+            if isinstance(step, RepeatStep):
+                self._repeat(step, functions)
+            elif isinstance(step, KernelStep):
+                self._step(step, functions(step))
+            else:
+                raise InternalError(f"host step {step.name} stands inside a loop")
+
+    def _repeat(self, loop: RepeatStep, functions: FindFunctions) -> None:
+        """for counter in 0 .. count-1: steps."""
+        builder = self.builder
+        count = self.scalar(loop.count)
+        head, inside, after = (builder.block(n) for n in ("repeat", "steps", "done"))
+        some = builder.pure(f"icmp sgt i64 {count}, 0")
+        before = builder.current
+        builder.line(f"br i1 {some}, label %{head.name}, label %{after.name}")
+        builder.place(head)
+        builder.open(head)
+        counter, next = builder.fresh(), builder.fresh()
+        self.variables[loop.counter] = (builder.depth, counter)
+        builder.place(inside)
+        self._steps(loop.steps, functions)
+        latch = builder.current
+        builder.line(f"{next} = add nuw nsw i64 {counter}, 1")
+        more = builder.fresh()
+        builder.line(f"{more} = icmp slt i64 {next}, {count}")
+        builder.line(f"br i1 {more}, label %{head.name}, label %{after.name}")
+        head.lines.insert(0, f"{counter} = phi i64 [0, %{before.name}], [{next}, %{latch.name}]")
+        head.lines.append(f"br label %{inside.name}")
+        builder.close()
+        del self.variables[loop.counter]
+        builder.place(after)
 
     def _step(self, step: KernelStep, functions: Sequence[PhaseFunction]) -> None:
         pointers = [self.address(b) for b in step.arguments]
