@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .graph import Graph
+from ..kernel.dims import DimVar
+from .compose import reads_elements
+from .graph import Graph, make_node
 from .node import Value
-from .op import Constant
+from .op import Constant, registry
 
 if TYPE_CHECKING:
     from .scan import Scan
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 
 def simpler(op: Scan, ins: Sequence[Value]) -> tuple[Scan, tuple[Value, ...]] | None:
     """The loop and its inputs with numbers written into the body, equal inputs passed once,
-    states that keep their value captured, and unread inputs left out; None for no change."""
+    zeros for what only lends its shape, states that keep their value captured, and unread inputs
+    left out; None for no change."""
     given = dict(zip(op.names, ins, strict=True))
     mapping = _replaced(op, given)
     body = op.body.replace(mapping) if mapping else op.body
@@ -49,6 +52,9 @@ def _replaced(op: Scan, given: dict[str, Value]) -> dict[Value, Value]:
         if name not in variables:
             continue
         own, value = variables[name][0], given[name]
+        if _only_its_shape(op.body, own):
+            mapping[own] = _zeros(own)
+            continue
         constant = value.node.op
         if name in op.captured and isinstance(constant, Constant) and constant.value.ndim == 0:
             mapping[own] = value
@@ -57,6 +63,24 @@ def _replaced(op: Scan, given: dict[str, Value]) -> dict[Value, Value]:
         if earlier is not own:
             mapping[own] = earlier
     return mapping
+
+
+def _only_its_shape(graph: Graph, value: Value) -> bool:
+    """The type is known, and nothing reads an element of the value."""
+    shape = value.type.shape
+    if not value.type.is_complete or shape is None or value in graph.outputs:
+        return False
+    plain = all(isinstance(d, (int, DimVar)) for d in shape)
+    uses = graph.users.get(value, ())
+    return plain and not any(reads_elements(node, number) for node, number in uses)
+
+
+def _zeros(value: Value) -> Value:
+    type = value.type
+    assert type.dtype is not None
+    full: Any = registry.get("full")
+    return make_node(full(type.shape, 0, type.dtype.name), (), value.node.name,
+                     value.node.origin)[0]  # fmt: skip
 
 
 def _fixed_states(op: Scan, body: Graph) -> tuple[str, ...]:

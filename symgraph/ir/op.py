@@ -161,7 +161,8 @@ class Op:
         self, ins: tuple[Symbol, ...], used: tuple[bool, ...]
     ) -> Sequence[Symbol | None] | None:
         """A cheaper form when only some outputs are read: an entry for each output, None where
-        `used` is False; or None for no such form."""
+        `used` is False; or None for no such form.  An operator that holds a graph is asked when all
+        are read, too: its graph may have changed."""
         return None
 
     def affine(self, ins: tuple[Symbol, ...]) -> Affine | None:

@@ -209,11 +209,13 @@ class Scan(Op):
     def only(
         self, ins: tuple[Symbol, ...], used: tuple[bool, ...]
     ) -> Sequence[Symbol | None] | None:
-        """Without the results that nobody reads, and the states that only served them."""
+        """Without the results that nobody reads, the states that only served them, and inputs that
+        the body does not read."""
         wanted = self._needed(used)
-        if all(wanted):
+        narrow = self.keeping(wanted, [s.type for s in ins])
+        if all(wanted) and narrow.names == self.names:
             return None
-        made = _apply(self.keeping(wanted, [s.type for s in ins]), self, ins)
+        made = _apply(narrow, self, ins)
         found = iter(made)
         kept = [next(found) if w else None for w in wanted]
         return [s if u else None for s, u in zip(kept, used, strict=True)]

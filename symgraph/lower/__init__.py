@@ -150,10 +150,18 @@ class _Lowering:
             )  # fmt: skip
         if isinstance(node.op, Scan):
             ins = [Place(self.buffers[v]) for v in node.inputs]
-            self.steps += loop_steps(self, node, name, ins,
-                                     [[Place(self.buffers[v])] for v in node.values])  # fmt: skip
+            self.steps += loop_steps(self, node, name, ins, self._loop_outputs(node))
             return
         self.steps.append(self._step(node, name))
+
+    def _loop_outputs(self, node: Node) -> list[list[Place]]:
+        """Where a loop's outputs belong; a last state that nothing reads is not copied out."""
+        assert isinstance(node.op, Scan)
+        read = {*self.graph.users, *self.graph.results}
+        return [
+            [Place(self.buffers[v])] if v in read or n >= len(node.op.states) else []
+            for n, v in enumerate(node.values)
+        ]
 
     def _step(self, node: Node, name: str) -> Step:
         outputs = tuple(self.buffers[v] for v in node.values)

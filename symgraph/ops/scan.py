@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import AttributeValueError, InputError
+from ..ir.each import Each
 from ..ir.graph import Graph, topological
 from ..ir.node import Node, Value
 from ..ir.op import Sample, Variable
@@ -17,6 +18,10 @@ from ..ir.symbol import Expression, Symbol, apply, as_symbol
 from ..ir.symbol import var as declare
 from ..ir.tensor_type import TensorType, as_shape
 from ..kernel.dims import Dim
+from .arithmetic import Add, add, multiply
+from .contraction import Linear, Matmul, linear
+from .reduction import Sum
+from .trigonometry import tanh
 
 Symbols = Symbol | Sequence[Symbol]
 
@@ -253,10 +258,6 @@ def _check(node: Node, place: Origin) -> None:
 
 def _sample_body(kind: str, dtype: str = "float32") -> Scan:
     """Small loops for the tests of every operator."""
-    from .arithmetic import add, multiply
-    from .contraction import linear
-    from .trigonometry import tanh
-
     x, h, w = (declare(n, None, dtype) for n in ("x", "h", "w"))
     match kind:
         case "cumulative":  # elementwise, scalars included
@@ -288,3 +289,13 @@ Scan.samples = (
            ((2, 4, 3), (2, 3), (3, 3))),
     Sample(_sample_body("counted"), ((3, 2), (2,), (), (2,))),
 )  # fmt: skip
+
+Each.samples = (
+    Sample(Each(Linear(5, False), (0, None)), ((3, 17, 2), (5, 2)), gradient=False),
+    Sample(Each(Linear(5, False), (1, None), 1), ((2, 3, 7), (5, 7)), gradient=False),
+    Sample(Each(Matmul(True, False), (0, 1), 0, True), ((3, 17, 2), (17, 3, 5)), gradient=False),
+    Sample(Each(Add(), (0, None)), ((2, 1, 3), (3,)), dtype="float64", gradient=False),
+    Sample(Each(Add(), (0, 0)), ((5,), (5,)), gradient=False),
+    Sample(Each(Sum((1,)), (1,), 1), ((3, 2, 5),), gradient=False),
+    Sample(Each(Add(), (0, None), 0, True), ((2, 0, 3), (3,)), gradient=False),
+)
