@@ -29,7 +29,7 @@ Symbols = Symbol | Sequence[Symbol]
 def scan(
     body: Callable[..., Any], sequences: Symbols = (), states: Symbols = (), *,
     length: int | str | Dim | None = None, reverse: bool = False, axis: int = 0,
-    name: str | None = None,
+    output_axis: int | None = None, name: str | None = None,
 ) -> tuple[Any, Any]:  # fmt: skip
     """(states after the last step, results of every step stacked) of a loop over steps.
 
@@ -43,9 +43,10 @@ def scan(
     What else it uses, weights above all, is read from the graph around.  The number of steps may be
     open, and zero: then the states stay as they are.  Differentiable in everything that is a float.
 
-    axis     of every sequence and every stacked result, that of the steps
-    reverse  run from the last step to the first; results keep their step's place
-    length   the number of steps (or the name of an open extent) where there are no sequences
+    axis         of every sequence, that of the steps
+    output_axis  the same of every stacked result, by default `axis`
+    reverse      run from the last step to the first; results keep their step's place
+    length       the number of steps (or the name of an open extent) where there are no sequences
 
     Shapes: sequences [t, *s], a step sees [*s]; states [*s] -> [*s]; results [*s] -> [t, *s].
     Dtypes: any; a state keeps its own.
@@ -65,7 +66,7 @@ def scan(
         tuple(names[len(xs) :]),
         tuple(captured),
         (axis,) * len(xs),
-        (axis,) * len(results),
+        (axis if output_axis is None else output_axis,) * len(results),
         reverse,
         None if length is None else _length(length),
     )
