@@ -276,7 +276,7 @@ def schedule(program: Program, target: Target, options: Options) -> Program:
             return step
         kernel = step.kernel
         places = enumerate(step.reads) if packs else ()
-        constants = frozenset(n for n, b in places if b.root.place == "constant")
+        constants = frozenset(n for n, b in places if b.root.place == "constant" and b.is_whole)
         if (kernel, constants) not in originals:
             key = _text_without_names(kernel), constants
             if key not in done:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..errors import TargetError, UserError
 from ..ir.node import Node
-from ..ir.program import Program, live_ranges
+from ..ir.program import Program, live_segments
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
 from .signature import Signature
@@ -88,7 +88,7 @@ def _largest(signature: Signature, dim: Dim, name: str) -> int:
     """The value at the greatest legal extents.  Raises: BudgetError where one has no limit."""
     used = {v.name for v in dims.dim_vars(dim)}
     for extent in signature.extents:
-        if extent.name in used and extent.high >= 2**31 - 1:
+        if extent.name in used and not extent.is_limited:
             raise BudgetError(
                 f"budgets: {name} grows with the extent {extent.name}, which has no limit; give "
                 f'it one: ranges={{"{extent.name}": (1, 32)}}'
@@ -99,11 +99,13 @@ def _largest(signature: Signature, dim: Dim, name: str) -> int:
 def _at_the_peak(program: Program, env: Mapping[str, int]) -> list[tuple[str, int]]:
     """The buffers that live at the step where most bytes do."""
     values = {DimVar(name): value for name, value in env.items()}
-    ranges = live_ranges(program)
-    sizes = {b: int(dims.evaluate(b.type.nbytes, values)) for b in ranges}
+    segments = [
+        (s.buffer.source or s.buffer.name, s.first, s.end, int(dims.evaluate(s.nbytes, values)))
+        for s in live_segments(program)
+    ]
     best: list[tuple[str, int]] = []
     for step in range(len(program.timeline)):
-        live = [(b.source or b.name, sizes[b]) for b, (i, j) in ranges.items() if i <= step < j]
+        live = [(name, size) for name, first, end, size in segments if first <= step < end]
         if sum(n for _, n in live) > sum(n for _, n in best):
             best = live
     return best

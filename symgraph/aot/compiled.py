@@ -10,7 +10,7 @@ from ..codegen.llvm.emit import Layout
 from ..codegen.llvm.machine import Machine
 from ..codegen.llvm.platform import Platform
 from ..codegen.llvm.target import LLVMTarget
-from ..codegen.llvm.versions import LEVELS
+from ..codegen.llvm.versions import level_of
 from ..codegen.target import find_target
 from ..compiler import Build
 from ..errors import TargetError
@@ -75,7 +75,7 @@ def compile_versions(request: Request) -> tuple[Compiled, ...]:
             refuse_host_operators(program)
             machine, layout = target.machine(options), target.layout(program)
             text = target.emit(program, options)
-            level = LEVELS.get(machine.cpu, 0)
+            level = level_of(machine)
             found.append(Compiled(level, extents, options, program, machine, layout, text))
     return tuple(sorted(found, key=lambda v: -v.level))
 
@@ -131,6 +131,7 @@ def signature_for(
         weights=block.arrays,
         weights_nbytes=len(block.data),
         levels=levels if len(levels) > 1 else (),
+        processor=min(levels),
         ranges=request.ranges,
         origins={name: f"declared at {place}" for name, place in origins.items()},
         pointer_bits=platform.pointer_bits,

@@ -12,6 +12,7 @@ from ..ir.node import Node
 from ..ir.program import KernelStep, Program, live_ranges
 from ..kernel import dims
 from ..kernel.dims import Dim
+from ..kernel.dtypes import as_dtype
 from .extents_text import encode_dim
 from .header import ABI_VERSION
 from .rules import Rule
@@ -33,6 +34,7 @@ def describe(
     block: bytes,
     machine: Mapping[str, Any],
     flops: Dim | None,
+    work: Dim,
     settings: Mapping[str, Any],
     selftest: int | None = None,
 ) -> dict[str, Any]:
@@ -64,7 +66,10 @@ def describe(
             }
             for c in signature.conditions
         ],
-        "errors": [{"code": r.code, "name": r.name, "message": r.message} for r in rules],
+        "errors": [
+            {"code": r.code, "name": r.name, "kind": r.kind.value, "message": r.message}
+            for r in rules
+        ],
         "workspace": {
             "nbytes": encode_dim(signature.needed),
             "shared": encode_dim(signature.workspace),
@@ -88,6 +93,7 @@ def describe(
             ],
         },
         "flops": None if flops is None else encode_dim(flops),
+        "work": encode_dim(work),
         "nbytes_moved": encode_dim(bytes_moved(program)),
         "kernels": [s.kernel.name for s in program.timeline if isinstance(s, KernelStep)],
         "memory": _memory(program),
@@ -96,7 +102,13 @@ def describe(
 
 
 def _symbols(signature: Signature, has_selftest: bool) -> dict[str, str]:
-    names = ["run", "strerror", "workspace_needed", *(["isa"] if signature.levels else [])]
+    names = [
+        "run",
+        "strerror",
+        "explain",
+        "workspace_needed",
+        *(["isa"] if signature.asks_processor else []),
+    ]
     names += ["selftest", "selftest_name"] if has_selftest else []
     return {name: f"{signature.prefix}_{name}" for name in names}
 
@@ -122,23 +134,36 @@ def _memory(program: Program) -> dict[str, Any]:
     assert plan is not None
     ranges = live_ranges(program)
     rows = []
+    position = {buffer: number for number, (buffer, _) in enumerate(plan.offsets)}
     for buffer, offset in plan.offsets:
         first, end = ranges.get(buffer, (0, 0))
+        assert buffer.type.shape is not None
         rows.append(
             {
                 "name": buffer.name,
+                "source": buffer.source,
+                "origin": buffer.origin,
+                "dtype": as_dtype(buffer.type.dtype).name,
+                "shape": [encode_dim(d) for d in buffer.type.shape],
                 "offset": encode_dim(offset),
                 "nbytes": encode_dim(buffer.type.nbytes),
                 "steps": [first, end],
             }
         )
+    steps = []
+    for step in program.timeline:
+        touched = dict.fromkeys(position[b.root] for b in step.arguments if b.root in position)
+        steps.append({"label": step.label, "origin": step.origin, "buffers": list(touched)})
     return {
         "arena": encode_dim(plan.nbytes),
         "method": plan.method,
         "lower_bound": plan.lower_bound,
         "naive": plan.naive,
+        "proved": plan.proved,
         "sample": dict(plan.sample),
         "buffers": rows,
+        "shared": [[position[a], position[b]] for a, b in plan.shared],
+        "steps": steps,
     }
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..codegen.llvm import contract
-from ..codegen.llvm.contract import Shipped, Test, Version
+from ..codegen.llvm.contract import Area, Message, Shipped, Test, Version
 from ..codegen.llvm.platform import Platform
 from ..codegen.llvm.selftest import Selftest
 from ..ir.program import Program
 from ..kernel.dims import DimVar
-from .rules import Kind, Rule
+from .header import interface_symbol
+from .rules import Kind, Rule, condition_sides
 from .signature import MOST_THREADS, Signature, Tensor
 
 
@@ -22,6 +23,7 @@ def entry_of(
     platform: Platform,
     description: bytes,
     layout: bytes,
+    digest: bytes,
     support: tuple[str, ...] = (),
     selftest: tuple[Version, Selftest] | None = None,
 ) -> Shipped:
@@ -34,12 +36,14 @@ def entry_of(
         arena_nbytes=signature.workspace,
         thread_nbytes=signature.thread_workspace,
         tests=tuple(_test(rule, signature, weights) for rule in rules),
-        messages=("success", *(rule.message for rule in rules)),
+        messages=(Message("", "success"), *(rule.text for rule in rules)),
         weights=weights,
         weights_nbytes=signature.weights_nbytes,
         sections=platform.sections,
         pointer_bits=platform.pointer_bits,
         layout=layout,
+        interface=interface_symbol(signature),
+        digest=digest,
         description=description,
         support=support,
         selftest=selftest,
@@ -62,12 +66,18 @@ def _places(signature: Signature) -> tuple[tuple[str, int], ...]:
 def _test(rule: Rule, signature: Signature, weights: str) -> Test:
     code, index = rule.code, rule.index
     match rule.kind:
-        case Kind.STRUCTS:
-            return contract.NotNull(code)
+        case Kind.INPUTS:
+            return contract.NotNull("in", code)
+        case Kind.OUTPUTS:
+            return contract.NotNull("out", code)
         case Kind.CONTEXT:
+            return contract.NotNull("context", code)
+        case Kind.CONTEXT_SIZE:
             return contract.ContextSize(code)
         case Kind.FLAGS:
-            return contract.Flags(4 if signature.levels else 0, code)
+            return contract.Flags(4 if signature.asks_processor else 0, code)
+        case Kind.PROCESSOR:
+            return contract.Processor(signature.processor, code)
         case Kind.THREADS:
             return contract.ThreadRange(MOST_THREADS, code)
         case Kind.EXTENT:
@@ -75,7 +85,8 @@ def _test(rule: Rule, signature: Signature, weights: str) -> Test:
             return contract.ExtentRange(DimVar(extent.name), extent.low, extent.high, code)
         case Kind.CONDITION:
             condition = signature.conditions[index]
-            return contract.Relation(condition.left, condition.relation, condition.right, code)
+            left, right = condition_sides(condition)
+            return contract.Relation(left, condition.relation, right, code)
         case Kind.INPUT:
             return _array("in", index, signature.inputs[index], code)
         case Kind.OUTPUT:
@@ -88,7 +99,26 @@ def _test(rule: Rule, signature: Signature, weights: str) -> Test:
             return contract.WorkspacePointer(code)
         case Kind.WORKSPACE_SIZE:
             return contract.WorkspaceSize(code)
+        case Kind.OVERLAP:
+            return _areas(signature, weights, code)
 
 
 def _array(struct: str, index: int, tensor: Tensor, code: int) -> Test:
     return contract.ArrayPointer(struct, index, tensor.nelems, tensor.dtype.nbytes, code)
+
+
+def _areas(signature: Signature, weights: str, code: int) -> contract.Apart:
+    """Everything that a call writes, and everything that it reads."""
+    updated = {t.updates for t in signature.outputs if t.updates}
+    inputs = [(t, Area("in", n, t.nbytes, f"{t.role} '{t.name}'"))
+              for n, t in enumerate(signature.inputs)]  # fmt: skip
+    outputs = [Area("out", n, t.nbytes, f"output '{t.name}'")
+               for n, t in enumerate(signature.results)]  # fmt: skip
+    changed = [area for t, area in inputs if t.name in updated]
+    read = [area for t, area in inputs if t.name not in updated]
+    if weights != "embedded" and signature.weights_nbytes:
+        header = contract.WEIGHTS_HEADER_BYTES if weights == "file" else 0
+        nbytes = header + signature.weights_nbytes
+        read.append(Area("constants", 0, nbytes, "the weights"))
+    workspace = Area("workspace", 0, 0, "the workspace")
+    return contract.Apart((*outputs, *changed, workspace), tuple(read), code)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 
 from ..kernel import dims
@@ -95,6 +97,7 @@ def header_text(
         _constants(signature, model_hash, weights),
         _structs(signature),
         _asserts(signature),
+        _interface(signature),
         _workspace(signature),
         _errors(signature, rules),
         _functions(p, upper),
@@ -110,8 +113,9 @@ def _once(macro: str, text: str) -> str:
     return f"#ifndef {macro}\n{text}#endif\n"
 
 
-def _comment(text: str) -> str:
-    return text.replace("*/", "* /").replace("\\", "/")
+def comment(text: str) -> str:
+    """Text that may stand in a comment or a string of C."""
+    return text.replace('"', "'").replace("*/", "* /").replace("\\", "/")
 
 
 def _banner(signature: Signature, model_hash: str, weights: str, description: str) -> str:
@@ -123,7 +127,7 @@ def _banner(signature: Signature, model_hash: str, weights: str, description: st
         for tensor in tensors:
             lines.append(f"{word} {tensor.name}: {tensor}")
     lines += ["", f"model {model_hash}", f"weights {weights}, {signature.weights_nbytes} bytes"]
-    body = "\n".join(f" * {_comment(line)}".rstrip() for line in lines)
+    body = "\n".join(f" * {comment(line)}".rstrip() for line in lines)
     return f"/*\n{body}\n */"
 
 
@@ -151,20 +155,35 @@ def _constants(signature: Signature, model_hash: str, weights: str) -> str:
                 shape += f" packed {dims.dim_text(weight.packing.shape)}"
             lines.append(
                 f"#define {upper}_WEIGHT_{name.upper()}_OFFSET UINT64_C({weight.offset}) "
-                f"/* {_comment(weight.name)}: {weight.dtype.name}{shape} */"
+                f"/* {comment(weight.name)}: {weight.dtype.name}{shape} */"
             )
     for extent in signature.extents:
         name = f"{upper}_{extent.field.upper()}"
         lines.append(f"#define {name}_MIN INT64_C({extent.low})")
         lines.append(f"#define {name}_MAX INT64_C({extent.high})")
+    lines += _largest_sizes(signature)
     return "\n".join(lines) + "\n"
+
+
+def _largest_sizes(signature: Signature) -> list[str]:
+    """Sizes for arrays that are declared before the extents are known."""
+    upper, lines = signature.prefix.upper(), []
+    nbytes = signature.largest(signature.needed)
+    if nbytes is not None:
+        lines.append("/* Enough for all legal extents, on one thread: bytes, and elements. */")
+        lines.append(f"#define {upper}_WORKSPACE_MAX {nbytes}")
+    for tensor in (*signature.inputs, *signature.results):
+        nelems = signature.largest(tensor.nelems)
+        if nelems is not None:
+            lines.append(f"#define {upper}_{tensor.field.upper()}_ELEMENTS_MAX {nelems}")
+    return lines
 
 
 def _structs(signature: Signature) -> str:
     updated = {t.updates for t in signature.outputs if t.updates}
     inputs = [_pointer(t, t.name not in updated) for t in signature.inputs]
     for extent in signature.extents:
-        note = f"/* extent {_comment(extent.name)}: {extent.low} to {extent.high} */"
+        note = f"/* extent {comment(extent.name)}: {extent.low} to {extent.high} */"
         inputs.append(f"    int64_t {extent.field}; {note}")
     outputs = [_pointer(t, False) for t in signature.results]
     return "\n".join(
@@ -187,7 +206,7 @@ def _pointer(tensor: Tensor, is_const: bool) -> str:
     updated = "" if is_const or tensor.role == "output" else "; holds its next value after the call"
     origin = f"; {tensor.origin}" if tensor.origin else ""
     note = f"{tensor.role} {tensor.name}: {tensor}{updated}{origin}"
-    return f"    {const}{c_type(tensor.dtype)} *{tensor.field}; /* {_comment(note)} */"
+    return f"    {const}{c_type(tensor.dtype)} *{tensor.field}; /* {comment(note)} */"
 
 
 def _asserts(signature: Signature) -> str:
@@ -209,6 +228,28 @@ def _asserts(signature: Signature) -> str:
     return "".join(
         f'SYMGRAPH_STATIC_ASSERT({condition}, "layout of {name}");\n' for condition, name in lines
     )
+
+
+def _interface(signature: Signature) -> str:
+    """A symbol that only the object with this interface defines."""
+    name = interface_symbol(signature)
+    return f"""\
+/* Only the object that this header was written with defines this symbol: with another one the
+   program does not link. */
+extern const int32_t {name};
+#if defined(__GNUC__)
+__attribute__((used)) static const int32_t *const {signature.prefix}_interface = &{name};
+#endif
+"""
+
+
+def interface_symbol(signature: Signature) -> str:
+    """It changes with everything that a caller of the object relies on."""
+    tensors = [[t.field, str(t), t.updates] for t in (*signature.inputs, *signature.outputs)]
+    extents = [[e.field, e.low, e.high] for e in signature.extents]
+    sizes = [str(signature.workspace), str(signature.thread_workspace), signature.weights_nbytes]
+    known = json.dumps([ABI_VERSION, tensors, extents, sizes])
+    return f"{signature.prefix}_interface_{hashlib.sha256(known.encode()).hexdigest()[:8]}"
 
 
 def formula_function(
@@ -250,7 +291,7 @@ def _errors(signature: Signature, rules: Sequence[Rule]) -> str:
     for rule in rules:
         end = "," if rule is not rules[-1] else ""
         lines.append(
-            f"    {upper}_ERROR_{rule.name} = {rule.code}{end} /* {_comment(rule.message)} */"
+            f"    {upper}_ERROR_{rule.name} = {rule.code}{end} /* {comment(rule.message)} */"
         )
     return "\n".join([*lines, f"}} {signature.prefix}_error;", ""])
 
@@ -259,13 +300,19 @@ def _functions(p: str, upper: str) -> str:
     return f"""\
 /* Compute the outputs from the inputs.  Returns {upper}_OK, or the first rule that does not hold:
    then nothing was written.  No allocation, no global state, no system call: any number of threads
-   may call it at once, each with a workspace of its own.  Outputs must not overlap inputs, each
-   other or the workspace. */
+   may call it at once, each with a workspace of its own.  Outputs and the workspace must not
+   overlap each other or the inputs. */
 int32_t {p}_run(const {p}_inputs *inputs, const {p}_outputs *outputs, void *workspace,
     const sg_context *context);
 
 /* The rule that an error code stands for; never NULL. */
 const char *{p}_strerror(int32_t code);
+
+/* What {p}_run would return for this call, and why, with the values that it has: "input 'x' dim 0:
+   got 225, need a multiple of 16".  Writes at most `size` bytes, the terminating zero included;
+   allocates nothing and needs no library. */
+int32_t {p}_explain(const {p}_inputs *inputs, const {p}_outputs *outputs, const void *workspace,
+    const sg_context *context, char *text, size_t size);
 
 /* Bytes of workspace for the extents in `inputs`, which must be legal: {p}_workspace_bytes as a
    function, for callers that cannot use this header. */
@@ -274,14 +321,17 @@ int64_t {p}_workspace_needed(const {p}_inputs *inputs, int64_t threads);
 
 
 def _level_function(signature: Signature) -> str:
-    if not signature.levels:
+    if not signature.asks_processor:
         return ""
     p = signature.prefix
     levels = ", ".join(str(level) for level in sorted(signature.levels))
+    what = f"has versions for the levels {levels}" if levels else (
+        f"needs level {signature.processor}"
+    )  # fmt: skip
     return f"""\
 /* The level of x86-64 that this processor and system have: 1 (the baseline) to 4 (AVX-512).  The
-   object has versions for the levels {levels}.  Asking takes a microsecond on virtual machines: a
-   caller that counts them asks once and passes the answer as context.flags. */
+   object {what}.  The processor is asked once; context.flags may say what it can do, and then it
+   is not asked. */
 int32_t {p}_isa(void);
 """
 
@@ -289,8 +339,10 @@ int32_t {p}_isa(void);
 def _selftest_functions(p: str, upper: str, nbytes: int) -> str:
     return f"""\
 /* Runs a seeded case and compares a checksum after each operator with the compiler's own result.
-   Returns 0 when all are right, the number of the first operator that is wrong, or -1 when the
-   workspace is missing, not aligned or smaller than {upper}_SELFTEST_BYTES. */
+   Returns 0 when all are right, the number of the first operator that is wrong, or
+     -1  the workspace is missing, not aligned or smaller than {upper}_SELFTEST_BYTES
+     -2  context.constants is missing or not aligned, or a file of other weights than the export's
+     -3  the processor is below the one that the object was compiled for */
 #define {upper}_SELFTEST_BYTES {nbytes}
 int32_t {p}_selftest(void *workspace, const sg_context *context);
 

@@ -22,44 +22,22 @@ from ..codegen.executable import Executable
 from ..codegen.llvm import objects
 from ..codegen.llvm.machine import machine as machine_named
 from ..codegen.llvm.platform import X86_LEVELS, platform_of
-from ..codegen.llvm.pool import available_processors, get_pool
 from ..errors import FormatError, InputError
-from ..ir.program import Check, MemoryPlan, Port, Program, ProgramBuffer
-from ..ir.tensor_type import TensorType
-from ..kernel import dims
-from ..kernel.dims import DimVar
 from ..kernel.dtypes import as_dtype
 from ..kernel.packing import Packing
 from . import description as sealed
 from .archive import is_archive
 from .describe import FORMAT
-from .extents_text import decode_dim
 from .files import read_whole
 from .header import ABI_VERSION
+from .object_runner import ObjectRunner
+from .skeleton import skeleton
 from .weights import HEADER_NBYTES, check_weights_file
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Weights = str | PathLike[str] | Mapping[str, Any] | None
 
-_RUN = ctypes.CFUNCTYPE(
-    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
-)
 _ISA = ctypes.CFUNCTYPE(ctypes.c_int32)
-_STRERROR = ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_int32)
-
-
-class Context(ctypes.Structure):
-    """sg_context, as the header declares it."""
-
-    _fields_ = (
-        ("size", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("parallel_for", ctypes.c_void_p),
-        ("pool", ctypes.c_void_p),
-        ("threads", ctypes.c_int64),
-        ("constants", ctypes.c_void_p),
-        ("workspace_bytes", ctypes.c_uint64),
-    )
 
 
 def load_object(path: Path, weights: Weights, threads: int, cpu: str | None = None) -> Executable:
@@ -138,32 +116,6 @@ def _level(made: Mapping[str, Any], cpu: str | None, where: str) -> int:
     return list(X86_LEVELS).index(cpu) + 1
 
 
-def skeleton(made: Mapping[str, Any]) -> Program:
-    """The program's interface without its kernels."""
-
-    def port(row: Mapping[str, Any], place: str) -> Port:
-        shape = tuple(decode_dim(d) for d in row["shape"])
-        type = TensorType(shape, as_dtype(row["dtype"]))
-        buffer = ProgramBuffer(row["name"], type, place)
-        return Port(row["name"], buffer, row["role"], row.get("updates", ""))
-
-    checks = tuple(
-        Check(decode_dim(c["left"]), c["relation"], decode_dim(c["right"]), c["message"])
-        for c in made["conditions"]
-    )
-    arena = decode_dim(made["memory"]["arena"])
-    return Program(
-        name=made["name"],
-        inputs=tuple(port(row, "input") for row in made["inputs"]),
-        outputs=tuple(port(row, "output") for row in made["outputs"]),
-        constants=(),
-        steps=(),
-        dims=tuple(DimVar(row["name"]) for row in made["extents"]),
-        checks=checks,
-        plan=MemoryPlan((), arena, method=made["memory"]["method"]),
-    )
-
-
 def _weights(made: Mapping[str, Any], given: Weights, path: Path) -> tuple[Any, int]:
     """What keeps the weights alive, and the address for the context."""
     row = made["weights"]
@@ -236,78 +188,3 @@ def _addresses(
             raise FormatError(f"{path}: cannot be loaded: {error}") from None
     found = [ctypes.cast(getattr(library, s), ctypes.c_void_p).value for s in symbols]
     return library, tuple(int(address or 0) for address in found)
-
-
-class ObjectRunner:
-    """Calls a shipped object; safe from many threads, each with a workspace of its own."""
-
-    def __init__(
-        self,
-        program: Program,
-        made: Mapping[str, Any],
-        addresses: Mapping[str, int],
-        constants: int,
-        threads: int,
-        level: int,
-        held: Any,
-    ) -> None:
-        self.program = program
-        self._held = held
-        self._run = _RUN(addresses["run"])
-        self._strerror = _STRERROR(addresses["strerror"])
-        self._level = level
-        self._names = tuple(v.name for v in program.dims)
-        self._results = tuple(n for n, p in enumerate(program.outputs) if not p.updates)
-        self._constants = constants
-        self.threads = threads if threads else available_processors()
-        space = made["workspace"]
-        self._shared = decode_dim(space["shared"])
-        self._per_thread = decode_dim(space["per_thread"])
-
-    def scratch_nbytes(self, dims: Mapping[str, int]) -> int:
-        """0: an object tells its workspace as one number."""
-        return 0
-
-    def run(
-        self, inputs: Sequence[Array], outputs: Sequence[Array], dims: Mapping[str, int]
-    ) -> None:
-        sizes = [dims[name] for name in self._names]
-        reads = (ctypes.c_int64 * (len(inputs) + len(sizes) + 1))(
-            *[_address(a) for a in inputs], *sizes
-        )
-        results = [_address(outputs[n]) for n in self._results]
-        writes = (ctypes.c_int64 * (len(results) + 1))(*results)
-        nbytes = self._nbytes(dims)
-        memory = np.empty(nbytes + 64, np.uint8)
-        start = memory.ctypes.data + -memory.ctypes.data % 64
-        context = self._context(nbytes)
-        status = self._run(
-            ctypes.addressof(reads), ctypes.addressof(writes), start, ctypes.addressof(context)
-        )
-        if status:
-            message = self._strerror(status).decode()
-            raise InputError(f"{self.program.name}: {message} (code {status})")
-
-    def _context(self, nbytes: int) -> Context:
-        context = Context(
-            size=ctypes.sizeof(Context),
-            flags=self._level,
-            threads=self.threads,
-            constants=self._constants or None,
-            workspace_bytes=nbytes,
-        )
-        if self.threads > 1:
-            pool = get_pool(self.threads)
-            context.parallel_for = pool.parallel_for_pointer
-            context.pool = pool.pool_pointer
-        return context
-
-    def _nbytes(self, extents: Mapping[str, int]) -> int:
-        env = {DimVar(name): value for name, value in extents.items()}
-        shared = int(dims.evaluate(self._shared, env))
-        return shared + int(dims.evaluate(self._per_thread, env)) * self.threads
-
-
-def _address(array: Array) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.resources
 
 from ..kernel import dims
-from .header import c_type
+from .header import c_type, comment
 from .signature import Signature, Tensor
 
 ADAPTERS = {
@@ -32,12 +32,13 @@ def cpp_header(signature: Signature, header: str) -> str:
     spans += [_span(t, False) for t in signature.results]
     names = ", ".join(extents)
     checks = "".join(
-        f'        need({t.field}.size() == {p}_{t.field}_elements({names}), "{t.field}");\n'
+        f"        need_({t.field}.size(), {p}_{t.field}_elements({names}), "
+        f"\"{'output' if t.role == 'output' else t.role} '{comment(t.name)}'\");\n"
         for t in (*signature.inputs, *signature.results)
     )
-    ins = "".join(f"        in.{t.field} = {t.field}.data();\n" for t in signature.inputs)
-    ins += "".join(f"        in.{name} = {name};\n" for name in extents)
-    outs = "".join(f"        out.{t.field} = {t.field}.data();\n" for t in signature.results)
+    ins = "".join(f"        inputs_.{t.field} = {t.field}.data();\n" for t in signature.inputs)
+    ins += "".join(f"        inputs_.{name} = {name};\n" for name in extents)
+    outs = "".join(f"        outputs_.{t.field} = {t.field}.data();\n" for t in signature.results)
     arguments = ",\n                    ".join([*parameters, *spans])
     return f"""\
 // {p} for C++20: spans instead of pointers, exceptions instead of codes.  The workspace is kept
@@ -58,8 +59,8 @@ namespace {p} {{
 
 class error : public std::runtime_error {{
 public:
-    explicit error(std::int32_t code) : std::runtime_error({p}_strerror(code)), code(code) {{}}
-    std::int32_t code;
+    error(std::int32_t number, const char *text) : std::runtime_error(text), code(number) {{}}
+    std::int32_t code; // as {p}_run returns it
 }};
 
 class model {{
@@ -75,30 +76,35 @@ public:
     // Throws std::invalid_argument for a span of another size, {p}::error for a broken rule.
     void operator()({arguments})
     {{
-{checks}        {p}_inputs in{{}};
-        {p}_outputs out{{}};
-{ins}{outs}        std::int64_t threads = context.parallel_for ? context.threads : 1;
-        std::size_t bytes = static_cast<std::size_t>({p}_workspace_needed(&in, threads));
-        if (memory.size() * sizeof(line) < bytes)
-            memory.resize((bytes + sizeof(line) - 1) / sizeof(line));
-        context.workspace_bytes = memory.size() * sizeof(line);
-        if (std::int32_t code = {p}_run(&in, &out, memory.data(), &context))
-            throw error(code);
+{checks}        {p}_inputs inputs_{{}};
+        {p}_outputs outputs_{{}};
+{ins}{outs}        std::int64_t threads_ = this->context.parallel_for ? this->context.threads : 1;
+        auto bytes_ = static_cast<std::size_t>({p}_workspace_needed(&inputs_, threads_));
+        if (memory_.size() * sizeof(line_) < bytes_)
+            memory_.resize((bytes_ + sizeof(line_) - 1) / sizeof(line_));
+        this->context.workspace_bytes = memory_.size() * sizeof(line_);
+        if ({p}_run(&inputs_, &outputs_, memory_.data(), &this->context)) {{
+            char text_[512];
+            std::int32_t code_ = {p}_explain(&inputs_, &outputs_, memory_.data(), &this->context,
+                                             text_, sizeof text_);
+            throw {p}::error(code_, text_);
+        }}
     }}
 
     sg_context context; // threads and weights, as in C
 
 private:
-    struct alignas({signature.alignment}) line {{
+    struct alignas({signature.alignment}) line_ {{
         std::byte bytes[{signature.alignment}];
     }};
-    std::vector<line> memory;
+    std::vector<line_> memory_;
 
-    static void need(bool holds, const char *name)
+    static void need_(std::size_t got, std::size_t elements, const char *name)
     {{
-        if (!holds)
-            throw std::invalid_argument(std::string("{p}: the span ") + name +
-                                        " has not the size that the extents say");
+        if (got != elements)
+            throw std::invalid_argument(std::string("{p}: ") + name + ": got " +
+                                        std::to_string(got) + " elements, need " +
+                                        std::to_string(elements));
     }}
 }};
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..codegen.llvm import contract, shipped
+from ..codegen.llvm.machine import Machine, machine
 from ..codegen.llvm.objects import compile_object
 from ..codegen.llvm.platform import Platform
 from ..codegen.llvm.selftest import Selftest
@@ -104,7 +105,7 @@ class Parts:
 
     def _description(self) -> dict[str, Any]:
         request = self.request
-        machine = {
+        made_for = {
             "platform": self.platform.name,
             "triple": self.machine.triple,
             "architecture": self.platform.object_architecture,
@@ -121,8 +122,9 @@ class Parts:
             model_hash=self.hash,
             weights=request.weights,
             block=self.block,
-            machine=machine,
+            machine=made_for,
             flops=total_flops(self.work),
+            work=self.versions[-1].layout.work,
             selftest=None if self.selftest is None else self.selftest[1].nbytes,
             settings={"level": request.options.level, "training": request.training},
         )
@@ -153,6 +155,7 @@ class Parts:
             self.platform,
             description,
             layout_digest(self.signature),
+            hashlib.sha256(self.block).digest(),
             support,
             self.selftest,
         )
@@ -168,7 +171,13 @@ class Parts:
             for v, start in zip(self.versions, self.starts, strict=True)
         ]
         text = shipped.shipped_text(versions, entry)
-        return compile_object(text, self.machine, self.request.options.cache)
+        return compile_object(text, self._least_machine(), self.request.options.cache)
+
+    def _least_machine(self) -> Machine:
+        """What the entry is compiled for: it must run, and refuse, on any processor."""
+        if self.signature.asks_processor:
+            return machine("x86-64", self.request.platform)
+        return self.machine
 
     def full_description(self) -> dict[str, Any]:
         """With what is known of the object only when it is made."""

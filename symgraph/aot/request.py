@@ -100,8 +100,6 @@ def request(
         raise InputError(f"export: path must end in the artefact's name, got {str(path)!r}")
     if target != "native":
         find_platform(target)
-    if selftest and weights == "file":
-        raise InputError("export: selftest=True needs weights 'embedded' or 'pointer'")
     if "whl" in kinds and weights != "embedded":
         raise InputError("export: a wheel carries its weights: it needs weights='embedded'")
     if {"so", "whl"} & set(kinds) and target not in ("native", "x86_64-linux", "aarch64-linux"):

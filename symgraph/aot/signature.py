@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import TargetError
 from ..ir.program import HostStep, Port, Program
 from ..kernel import dims
-from ..kernel.dims import Dim, FloorDiv, Mod
+from ..kernel.dims import Dim, DimVar, FloorDiv, Mod
 from ..kernel.dtypes import DType, as_dtype
 from ..kernel.packing import Packing
 from .formula import greatest_extent
@@ -55,12 +55,16 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """An open extent: legal values are `low` to `high`, both included."""
+    """An open extent: legal values are `low` to `high`, both included.
+
+    `is_limited` says that the user gave the limits; else they are what the arithmetic can bear.
+    """
 
     name: str
     field: str
     low: int
     high: int
+    is_limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,8 @@ class Signature:
     weights: tuple[Weight, ...]
     weights_nbytes: int
     levels: tuple[int, ...] = ()
+    processor: int = 0
+    """The level of x86-64 that every call needs; 0 and 1 need nothing."""
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -119,9 +125,22 @@ class Signature:
         return {extent.name: extent.field for extent in self.extents}
 
     @property
+    def asks_processor(self) -> bool:
+        """The object has NAME_isa, and context.flags may say what that returns."""
+        return bool(self.levels) or self.processor > 1
+
+    @property
     def needed(self) -> Dim:
         """The workspace of a call on the calling thread alone."""
         return dims.add(self.workspace, self.thread_workspace)
+
+    def largest(self, dim: Dim) -> int | None:
+        """No legal extents make the expression larger; None where one has no limit."""
+        used = {variable.name for variable in dims.dim_vars(dim)}
+        if any(e.name in used and not e.is_limited for e in self.extents):
+            return None
+        legal = {DimVar(e.name): (e.low, e.high) for e in self.extents}
+        return dims.bounds(dim, legal)[1]
 
     @property
     def results(self) -> tuple[Tensor, ...]:
@@ -138,6 +157,7 @@ def signature_of(
     weights: tuple[Weight, ...],
     weights_nbytes: int,
     levels: tuple[int, ...] = (),
+    processor: int = 0,
     ranges: Mapping[str, tuple[int, int]] | None = None,
     origins: Mapping[str, str] | None = None,
     pointer_bits: int = 64,
@@ -187,6 +207,7 @@ def signature_of(
         weights=weights,
         weights_nbytes=weights_nbytes,
         levels=levels,
+        processor=processor,
     )
 
 
@@ -225,7 +246,8 @@ def _extents(
     result = []
     for variable, field in zip(program.dims, names, strict=True):
         low, high = ranges.get(variable.name, (0, limit))
-        result.append(Extent(variable.name, field, low, min(high, limit)))
+        is_limited = variable.name in ranges
+        result.append(Extent(variable.name, field, low, min(high, limit), is_limited))
     return tuple(result)
 
 

@@ -10,6 +10,7 @@ from ..ir.fused import Fused
 from ..ir.layout import InLayout
 from ..ir.node import Node
 from ..ir.program import HostStep, Program, Step
+from ..ir.read_inside import ReadInside
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
 
@@ -78,8 +79,11 @@ def _parts(node: Node) -> Iterator[Node]:
 
 
 def _kind(node: Node) -> str:
-    """The operator's name; what works in another layout is still that operator."""
-    return node.op.op.name if isinstance(node.op, InLayout) else node.op.name
+    """The operator's name; what works in another layout or place is still that operator."""
+    op = node.op
+    while isinstance(op, (InLayout, ReadInside)):
+        op = op.op
+    return op.name
 
 
 def _flops(node: Node | None) -> Dim:

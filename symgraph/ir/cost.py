@@ -1,7 +1,8 @@
 """Work of nodes: floating-point operations, from the operator's own count or its expressions.
 
 Counts are integer expressions of the open extents. A reduction over n terms counts n operations
-for combining them, so that a matrix product costs 2*m*n*k.
+for combining them, so that a matrix product costs 2*m*n*k; a scattered or running one visits each
+term once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from ..kernel.compute import Compute, placeholder
 from ..kernel.dims import Dim
 from ..kernel.functions import FUNCTIONS
 from ..kernel.ir import Call, Expr, Load, Reduce
+from ..kernel.picked_sums import picked_terms, visited
 from ..kernel.rewrite import operands
 from .fused import Fused
 from .graph import Graph
@@ -81,8 +83,13 @@ def _computes(roots: Sequence[Compute]) -> Dim:
     waiting = list(seen)
     while waiting:
         compute = waiting.pop()
-        cost, used = _expression(compute.body)
-        total = dims.add(total, dims.mul(dims.product(compute.shape), cost))
+        picked = picked_terms(compute)
+        if picked is None:
+            cost, used = _expression(compute.body)
+            total = dims.add(total, dims.mul(dims.product(compute.shape), cost))
+        else:
+            cost, used = _expression(picked.value)
+            total = dims.add(total, dims.mul(visited(compute, picked), dims.add(cost, 1)))
         for other in used:
             if other not in seen:
                 seen[other] = None

@@ -475,7 +475,16 @@ class Unifier:
         return ShapeView(self, tuple(extents))
 
     def _visit_parts(self, node: Node) -> None:
-        """A composite operator: the relations of its parts."""
+        """A composite operator: the relations of its parts, and a mistake in one of them is one of
+        the whole."""
+        try:
+            self._relate_parts(node)
+        except (ShapeError, DTypeError) as error:
+            title = f"{node.op.name} {self._name(node)}".strip()
+            message = f"{title}: in its part {error}\n  {self._describe(node)}"
+            raise type(error)(message) from None
+
+    def _relate_parts(self, node: Node) -> None:
         if node not in self._parts:
             from .symbol import expand_parts
 

@@ -6,21 +6,24 @@ Reads a planned program and nothing else; the same data as text, as JSON and as 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import InputError, MemoryPlanError
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
-from .program import MemoryPlan, Program, ProgramBuffer, live_ranges
+from .program import MemoryPlan, Program, ProgramBuffer, Segment, live_segments
 
 ALIGNMENT = 64
 
 
 @dataclass(frozen=True, slots=True)
 class LiveTensor:
-    """A buffer of the arena: the user's name and line, its bytes, and the steps it lives in."""
+    """A tensor in the arena: the user's name and line, its bytes, and the steps it lives in.
+
+    `part_of` names the tensor whose part it is, as what is joined into another.
+    """
 
     name: str
     origin: str
@@ -31,6 +34,7 @@ class LiveTensor:
     last: int
     over: str = ""
     """The tensor that it is written over, at its first step."""
+    part_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +95,12 @@ def memory_report(
     if plan is None:
         raise MemoryPlanError(f"program {program.name} has no memory plan")
     env = _extents(program, plan, extents or {})
-    ranges = live_ranges(program)
-    tensors = _tensors(plan, ranges, env)
+    segments = live_segments(program)
+    tensors, _ = live_tensors(program, {v.name: n for v, n in env.items()})
     alive = _alive(program, tensors, plan, env)
     bound = max(alive, default=0)
     step = alive.index(bound) if alive else 0
+    used = {t for t, s in zip(tensors, segments, strict=True) if _touches(program, s, step, env)}
     at_peak = sorted(
         (t for t in tensors if t.first <= step <= t.last), key=lambda t: (-t.nbytes, t.offset)
     )
@@ -107,7 +112,7 @@ def memory_report(
         {v.name: n for v, n in env.items()},
         planned,
         bound,
-        sum(_aligned(t.nbytes) for t in tensors),
+        sum(_granules(t) for t in tensors),
         planned == bound or (plan.proved and env == _extents(program, plan, {})),
         plan.method,
         str(plan.nbytes),
@@ -121,7 +126,7 @@ def memory_report(
         len(program.timeline),
         tensors,
         tuple(at_peak),
-        _advice(program, at_peak, step, planned, bound),
+        _advice(at_peak, used, step, planned, bound),
     )
 
 
@@ -145,25 +150,66 @@ def _aligned(nbytes: int) -> int:
     return -(-nbytes // ALIGNMENT) * ALIGNMENT
 
 
-def _tensors(
-    plan: MemoryPlan,
-    ranges: Mapping[ProgramBuffer, tuple[int, int]],
-    env: Mapping[DimVar, int],
-) -> tuple[LiveTensor, ...]:
-    over = {target: source for source, target in plan.shared}
-    return tuple(
-        LiveTensor(
-            buffer.source or buffer.name,
-            buffer.origin,
-            str(buffer.type),
-            _value(offset, env),
-            _value(buffer.type.nbytes, env),
-            ranges[buffer][0],
-            ranges[buffer][1] - 1,
-            over[buffer].source or over[buffer].name if buffer in over else "",
-        )
-        for buffer, offset in plan.offsets
-    )
+def _granules(tensor: LiveTensor) -> int:
+    """Its share of the arena; the parts of a tensor together have as much as the whole."""
+    return _aligned(tensor.offset + tensor.nbytes) - _aligned(tensor.offset)
+
+
+def live_tensors(
+    program: Program, extents: Mapping[str, int]
+) -> tuple[tuple[LiveTensor, ...], tuple[tuple[int, int], ...]]:
+    """What lies in the arena, in order of first use, and which of it is written over which: pairs
+    of numbers (input, output).
+
+    Raises: MemoryPlanError without a plan; KeyError where an extent is missing.
+    """
+    plan = program.plan
+    if plan is None:
+        raise MemoryPlanError(f"program {program.name} has no memory plan")
+    env = {DimVar(name): size for name, size in extents.items()}
+    segments = live_segments(program)
+    over = _written_over(plan, segments, env)
+    sources = {target: source for source, target in over}
+    tensors = []
+    for number, segment in enumerate(segments):
+        buffer, root = segment.buffer, segment.root
+        below = segments[sources[number]].buffer if number in sources else None
+        start = _value(dims.add(plan.offset_of(root), segment.low), env)
+        tensors.append(
+            LiveTensor(
+                _name(buffer), buffer.origin, str(buffer.type), start, _value(segment.nbytes, env),
+                segment.first, segment.end - 1, "" if below is None else _name(below),
+                "" if buffer is root or _name(buffer) == _name(root) else _name(root),
+            )
+        )  # fmt: skip
+    return tuple(tensors), over
+
+
+def _name(buffer: ProgramBuffer) -> str:
+    return buffer.source or buffer.name
+
+
+def _written_over(
+    plan: MemoryPlan, segments: Sequence[Segment], env: Mapping[DimVar, int]
+) -> tuple[tuple[int, int], ...]:
+    """The segments behind the pairs of the plan that share their bytes."""
+    found = []
+    for source, target in plan.shared:
+        olds = _inside(source, segments, env)
+        for new in _inside(target, segments, env):
+            found += [(old, new) for old in olds]
+    return tuple(found)
+
+
+def _inside(
+    buffer: ProgramBuffer, segments: Sequence[Segment], env: Mapping[DimVar, int]
+) -> list[int]:
+    low, high = _value(buffer.start, env), _value(buffer.end, env)
+    return [
+        n
+        for n, s in enumerate(segments)
+        if s.root is buffer.root and _value(s.low, env) < high and low < _value(s.high, env)
+    ]
 
 
 def _alive(
@@ -175,7 +221,7 @@ def _alive(
     """Bytes alive in each step; a tensor written over another one counts from the next step."""
     change = [0] * (len(program.timeline) + 1)
     for tensor in tensors:
-        size = _aligned(tensor.nbytes)
+        size = _granules(tensor)
         change[tensor.first + bool(tensor.over)] += size
         change[tensor.last + 1] -= size
     alive, total = [], 0
@@ -186,7 +232,7 @@ def _alive(
 
 
 def _advice(
-    program: Program, at_peak: list[LiveTensor], step: int, planned: int, bound: int
+    at_peak: list[LiveTensor], touched: Set[LiveTensor], step: int, planned: int, bound: int
 ) -> tuple[str, ...]:
     """What the numbers say would lower the peak."""
     if not at_peak:
@@ -197,7 +243,7 @@ def _advice(
             f"the plan is {planned - bound} bytes above the lower bound: fixed extents "
             f"(shapes=) allow a tighter search"
         )
-    waiting = [t for t in at_peak if t.first < step < t.last and not _touched(program, t, step)]
+    waiting = [t for t in at_peak if t.first < step < t.last and t not in touched]
     if waiting:
         held = sum(t.nbytes for t in waiting)
         names = ", ".join(t.name for t in waiting[:3]) + (", ..." if len(waiting) > 3 else "")
@@ -205,7 +251,7 @@ def _advice(
             f"{held} bytes only wait for a later step ({names}): computing them again there, or "
             f"using them earlier, would free them"
         )
-    used = [t for t in at_peak if _touched(program, t, step)]
+    used = [t for t in at_peak if t in touched]
     if used:
         largest = used[0]
         found.append(
@@ -215,9 +261,14 @@ def _advice(
     return tuple(found)
 
 
-def _touched(program: Program, tensor: LiveTensor, step: int) -> bool:
-    arguments = program.timeline[step].arguments
-    return any((b.root.source or b.root.name) == tensor.name for b in arguments)
+def _touches(program: Program, segment: Segment, step: int, env: Mapping[DimVar, int]) -> bool:
+    """The step uses bytes of the segment."""
+    arguments = program.timeline[step].arguments if program.timeline else ()
+    low, high = _value(segment.low, env), _value(segment.high, env)
+    return any(
+        b.root is segment.root and _value(b.start, env) < high and low < _value(b.end, env)
+        for b in arguments
+    )
 
 
 def _text(report: MemoryReport) -> str:
@@ -241,6 +292,7 @@ def _text(report: MemoryReport) -> str:
     width = max((len(t.name) for t in report.at_peak), default=0)
     for t in report.at_peak:
         note = f"  over {t.over}" if t.over and t.first == report.peak_step else ""
+        note += f"  part of {t.part_of}" if t.part_of else ""
         lines.append(
             f"  {t.name:<{width}}  {t.nbytes:>14,}  {t.type}  steps {t.first}..{t.last}"
             f"  {t.origin}{note}"

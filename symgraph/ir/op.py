@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import AttributeValueError, GradientError, UnknownOperatorError
 from ..kernel.compute import Compute, Tensor
+from ..kernel.dims import Dim
 from .initializer import Constant as ConstantInit
 from .initializer import Initializer
 from .tensor_type import UNKNOWN, TensorType
@@ -214,6 +215,16 @@ class Op:
     def is_view(self) -> bool:
         """The output is the row-major elements of input 0 under another shape."""
         return False
+
+    def joined_axis(self, ins: Sequence[TensorType]) -> int | None:
+        """The axis (from 0) along which the output is the inputs one after the other, for complete
+        types of the inputs; None where it is anything else."""
+        return None
+
+    def cut_starts(self, ins: Sequence[TensorType]) -> tuple[tuple[Dim, ...], ...] | None:
+        """For each output the index of its first element in input 0, where every output is a box
+        of neighbouring elements of input 0; None where it is anything else."""
+        return None
 
     @property
     def subgraph(self) -> Graph | None:

@@ -3,13 +3,14 @@
     Program = ports in, ports out, constants, buffers, steps, dims, checks, memory plan
 
 A buffer lives in one place: an input's or output's array, the constants, or the arena.  A buffer
-may be a view: the same bytes as another buffer, under another shape.
+may be a view: some contiguous bytes of another buffer, under a shape of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..kernel.dims import Dim, DimVar
 from ..kernel.ir import Kernel
 from ..kernel.packing import Packing
 from ..kernel.printer import Printer, kernel_text
+from ..kernel.transform.embed import Fixed
 from .node import Node
 from .tensor_type import TensorType
 
@@ -27,8 +29,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProgramBuffer:
-    """`place` is "input", "output", "constant" or "arena"; `view_of` shares another's bytes.
+    """`place` is "input", "output", "constant" or "arena".
 
+    With `view_of` it is the contiguous bytes of that buffer from `offset_bytes` on, where they lie.
     `source` names the graph values it holds and `origin` the user's line, for messages.
     """
 
@@ -38,6 +41,7 @@ class ProgramBuffer:
     view_of: ProgramBuffer | None = None
     source: str = ""
     origin: str = ""
+    offset_bytes: Dim = 0
 
     @property
     def root(self) -> ProgramBuffer:
@@ -46,6 +50,28 @@ class ProgramBuffer:
         while buffer.view_of is not None:
             buffer = buffer.view_of
         return buffer
+
+    @property
+    def start(self) -> Dim:
+        """Where its bytes begin in those of `root`."""
+        start: Dim = 0
+        buffer = self
+        while buffer.view_of is not None:
+            start = dims.add(start, buffer.offset_bytes)
+            buffer = buffer.view_of
+        return start
+
+    @property
+    def end(self) -> Dim:
+        """Where they end."""
+        return dims.add(self.start, self.type.nbytes)
+
+    @property
+    def is_whole(self) -> bool:
+        """It holds all bytes of `root`."""
+        return self.view_of is None or (
+            self.start == 0 and self.type.nbytes == self.root.type.nbytes
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +111,8 @@ class KernelStep:
 
     `in_place` holds (input, output) positions among the params that may share their bytes; lowering
     finds them in the naive kernel, and schedules keep them.  `node` is what the kernel computes,
-    None for copies that lowering adds.
+    None for copies that lowering adds.  Of an argument that has `fixed` axes the kernel touches
+    only what lies at these places along them; none given: it may touch all of every argument.
     """
 
     kernel: Kernel
@@ -93,6 +120,7 @@ class KernelStep:
     label: str = ""
     in_place: tuple[tuple[int, int], ...] = ()
     node: Node | None = None
+    fixed: tuple[Fixed, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -211,15 +239,15 @@ class MemoryPlan:
     method: str = "none"
     sample: tuple[tuple[str, int], ...] = ()
     shared: tuple[tuple[ProgramBuffer, ProgramBuffer], ...] = ()
-    """(input, output) of one step that lie over each other on purpose."""
+    """(input, output) of one step that lie over each other on purpose; either may be a view."""
     _by_buffer: dict[ProgramBuffer, Dim] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._by_buffer.update(self.offsets)
 
     def offset_of(self, buffer: ProgramBuffer) -> Dim:
-        """Where the bytes of a buffer, or of what it is a view of, begin.  Raises: KeyError."""
-        return self._by_buffer[buffer.root]
+        """Where the bytes of a buffer, a view or not, begin in the arena.  Raises: KeyError."""
+        return dims.add(self._by_buffer[buffer.root], buffer.start)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -348,6 +376,88 @@ def _is_carried(root: ProgramBuffer, loop: RepeatStep) -> bool:
     return False
 
 
+def may_overlap(a: ProgramBuffer, b: ProgramBuffer) -> bool:
+    """Two buffers, views or not, may have bytes of one root in common."""
+    if a.root is not b.root:
+        return False
+    return a is b or not (_at_least(a.start, b.end) or _at_least(b.start, a.end))
+
+
+def _at_least(a: Dim, b: Dim) -> bool:
+    low, _ = dims.bounds(dims.add(a, dims.mul(b, -1)))
+    return low is not None and low >= 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """Bytes [low, high) of the arena buffer `root` that matter during [first, end) of the timeline.
+
+    `buffer` is what the first step calls them: the root, or a view that lies in it.
+    """
+
+    root: ProgramBuffer
+    buffer: ProgramBuffer
+    low: Dim
+    high: Dim
+    first: int
+    end: int
+
+    @property
+    def nbytes(self) -> Dim:
+        return dims.add(self.high, dims.mul(self.low, -1))
+
+
+def live_segments(program: Program) -> tuple[Segment, ...]:
+    """The parts of every arena buffer, each with the steps during which it matters.
+
+    A buffer that is only used whole is one segment; one that views divide is cut at their ends
+    where these are numbers, and is one segment where they depend on open extents, or where the
+    buffer matters during a whole loop.
+    """
+    ranges = live_ranges(program)
+    kept = {root for loop in loop_ranges(program) for root in loop.kept}
+    uses: dict[ProgramBuffer, list[tuple[int, ProgramBuffer]]] = {}
+    for number, step in enumerate(program.timeline):
+        for buffer in step.arguments:
+            if buffer.root.place == "arena":
+                uses.setdefault(buffer.root, []).append((number, buffer))
+    found: list[Segment] = []
+    for root, used in uses.items():
+        bounds = [(b.start, b.end) for _, b in used]
+        if root in kept or all(b.is_whole for _, b in used) or not _are_numbers(bounds):
+            found.append(Segment(root, root, 0, root.type.nbytes, *ranges[root]))
+        else:
+            found.extend(_cut(root, used))
+    return tuple(found)
+
+
+def _are_numbers(bounds: Sequence[tuple[Dim, Dim]]) -> bool:
+    return all(isinstance(low, int) and isinstance(high, int) for low, high in bounds)
+
+
+def _cut(root: ProgramBuffer, used: Sequence[tuple[int, ProgramBuffer]]) -> list[Segment]:
+    """The segments of one buffer, in order of place; equal neighbours are one."""
+    ends = {buffer: (_number(buffer.start), _number(buffer.end)) for _, buffer in used}
+    cuts = sorted({place for pair in ends.values() for place in pair})
+    found: list[Segment] = []
+    for low, high in pairwise(cuts):
+        inside = [(n, b) for n, b in used if ends[b][0] <= low and high <= ends[b][1]]
+        if not inside:
+            continue
+        (first, buffer), end = inside[0], inside[-1][0] + 1
+        last = found[-1] if found else None
+        if last is not None and (last.first, last.end, last.high) == (first, end, low):
+            found[-1] = replace(last, high=high)
+        else:
+            found.append(Segment(root, buffer, low, high, first, end))
+    return found
+
+
+def _number(dim: Dim) -> int:
+    assert isinstance(dim, int)
+    return dim
+
+
 def program_text(program: Program) -> str:
     """The program as text: ports, constants, steps with their kernels, the memory plan."""
     lines = [f"program {program.name}"]
@@ -383,9 +493,16 @@ def _step_lines(steps: Sequence[Step], number: int, indent: str) -> list[str]:
 
 def _step_line(number: int, step: Leaf) -> str:
     kind = step.kernel.name if isinstance(step, KernelStep) else f"host {step.node.op.name}"
-    reads = ", ".join(b.name for b in step.reads)
-    writes = ", ".join(b.name for b in step.writes)
+    reads = ", ".join(_buffer_text(b) for b in step.reads)
+    writes = ", ".join(_buffer_text(b) for b in step.writes)
     return f"{number}: {writes} = {kind}({reads})"
+
+
+def _buffer_text(buffer: ProgramBuffer) -> str:
+    """Its name, and for a part of another buffer also where that part begins."""
+    if buffer.is_whole:
+        return buffer.name
+    return f"{buffer.name}@{buffer.root.name}[{Printer().dim(buffer.start)}]"
 
 
 def _plan_lines(plan: MemoryPlan | None) -> Sequence[str]:

@@ -255,7 +255,13 @@ class Symbol(Expression):
     def __hash__(self) -> int:
         return hash(self.value)
 
-    def __eq__(self, other: object) -> bool:  # identity of values; elementwise is sg.equal
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same value of the same graph; of elements, sg.equal."""
+        if isinstance(other, (int, float, np.ndarray, np.generic)):
+            raise TypeError(
+                "a symbol is compared with a number or array: `==` asks whether two symbols are "
+                "the same one; for the elements use sg.equal(a, b) or sg.not_equal(a, b)"
+            )
         return isinstance(other, Symbol) and other.value == self.value
 
     def __bool__(self) -> NoReturn:

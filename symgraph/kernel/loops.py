@@ -1,13 +1,14 @@
 """From computations to a kernel of plain loops.
 
-A kernel gets the computations of one fused group.  Three decisions are made here, by rule:
+A kernel gets the computations of one fused group.  Four decisions are made here, by rule:
 
 inline      a computation without a reduction is written into its readers when it is cheap or read
             once; a reduction is written into a reader that only post-processes its elements
 outer axes  axes that run through all remaining stages alike become shared parallel loops, so that
             intermediates shrink to what one iteration needs (the row of a softmax)
 stages      what is left runs one after the other inside the shared loops, intermediates in
-            private scratch
+            private scratch; a reduction over picked terms visits each of them once (picked_sums)
+placement   a result inside a border is written where it belongs, the border beside it
 
     softmax over the last axis  ->  for n in parallel:
                                         m = max_k x[n,k];  e[k] = exp(x[n,k]-m)
@@ -31,7 +32,6 @@ from .ir import (
     Cast,
     DataIndex,
     Expr,
-    For,
     IndexValue,
     Kernel,
     Load,
@@ -44,6 +44,8 @@ from .ir import (
     cast,
     neutral,
 )
+from .picked_sums import Loops, nest, picked_terms
+from .placement import Target, fill_border, placed, whole
 from .rewrite import ExprRewriter, LoadRewriter, loads, operands, walk
 
 CHEAP_FLOPS = 4
@@ -55,10 +57,10 @@ MANY_FLOPS = 1 << 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stage:
-    """One computation that gets loops of its own.  `buffer` is the output it writes, if any."""
+    """One computation that gets loops of its own.  `targets` are the outputs it writes, if any."""
 
     compute: Compute
-    buffers: tuple[Buffer, ...]
+    targets: tuple[Target, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +84,7 @@ class StagePlan:
         return tuple(
             tuple(e for n, e in enumerate(stage.compute.shape) if n not in shared)
             for stage, shared in zip(self.stages, self.outer, strict=True)
-            if not stage.buffers
+            if not stage.targets
         )
 
 
@@ -97,11 +99,12 @@ def has_reduce(expr: Expr) -> bool:
 
 def plan_stages(outputs: Sequence[tuple[Buffer, Compute]]) -> StagePlan:
     """Decide what is inlined, which stages remain, and which loops they share."""
-    inliner = _Inliner([c for _, c in outputs])
+    made = [placed(buffer, compute) for buffer, compute in outputs]
+    inliner = _Inliner([c for _, c in made])
     kept = inliner.run()
-    written: dict[Compute, list[Buffer]] = {}
-    for buffer, compute in outputs:
-        written.setdefault(inliner.result(compute), []).append(buffer)
+    written: dict[Compute, list[Target]] = {}
+    for target, compute in made:
+        written.setdefault(inliner.result(compute), []).append(target)
     stages = tuple(Stage(c, tuple(written.get(c, ()))) for c in kept)
     return StagePlan(stages, _outer_axes(stages))
 
@@ -111,7 +114,9 @@ def lower(
 ) -> Kernel:
     """The naive kernel that fills `outputs` from `inputs`."""
     plan = plan_stages(outputs)
-    body = _Emitter(plan).run()
+    targets = [t for stage in plan.stages for t in stage.targets]
+    borders = [border for t in targets if (border := fill_border(t)) is not None]
+    body = block(_Emitter(plan).run(), *borders)
     buffers = tuple(b for b, _ in outputs)
     return Kernel(name, tuple(inputs), buffers, _dims_of(inputs, buffers, plan), body, origin)
 
@@ -271,6 +276,8 @@ class _Inliner:
         ]
 
     def _may_inline(self, compute: Compute) -> bool:
+        if picked_terms(compute) is not None:
+            return False  # it has a loop of its own over its terms
         uses = self.uses[compute]
         first = uses[0]
         same = all(u.reader is first.reader and u.load.index == first.load.index for u in uses)
@@ -327,10 +334,14 @@ def _outer_axes(stages: tuple[Stage, ...]) -> tuple[tuple[int, ...], ...]:
     """For each stage the axes that are shared by all stages, in the order of the last stage."""
     groups = _AxisGroups(stages)
     last = len(stages) - 1
+    found = {s: picked_terms(stage.compute) for s, stage in enumerate(stages)}
+    picked = {s: terms.axis for s, terms in found.items() if terms is not None}
     shared = [
         members
         for axis in range(len(stages[last].compute.axes))
-        if (members := groups.members(last, axis)) is not None and groups.consistent(members)
+        if (members := groups.members(last, axis)) is not None
+        and groups.consistent(members)
+        and not any(members[s] == along for s, along in picked.items())
     ]
     return tuple(tuple(members[s] for members in shared) for s in range(len(stages)))
 
@@ -412,7 +423,7 @@ class _Emitter:
 
     def __init__(self, plan: StagePlan) -> None:
         self.plan = plan
-        self.scratch: dict[Tensor, tuple[Buffer, tuple[int, ...] | None]] = {}
+        self.scratch: dict[Tensor, tuple[Target, tuple[int, ...] | None]] = {}
         self.allocated: list[Buffer] = []
         self.read_later = {x.tensor for s in plan.stages for x in _producers(s.compute.body)}
 
@@ -441,29 +452,41 @@ class _Emitter:
         values |= {a.var: 0 for a in inner if a.extent == 1}
         looped = [a for a in inner if a.extent != 1]
         values |= {a.var: f.var for a, f in zip(looped, fresh, strict=True)}
-        body = LoadRewriter(self._read, values)(compute.body)
         index = tuple(values[a.var] for a in compute.axes)
-        targets: list[tuple[Buffer, tuple[Dim, ...]]] = [(b, index) for b in stage.buffers]
-        if stage.buffers and (fresh or compute not in self.read_later):
-            self.scratch[compute] = (stage.buffers[0], None)
+        targets: list[tuple[Buffer, tuple[Dim, ...]]] = [
+            (t.buffer, t.index(index)) for t in stage.targets
+        ]
+        if stage.targets and (fresh or compute not in self.read_later):
+            self.scratch[compute] = (stage.targets[0], None)
         else:
             kept = tuple(n for n, a in enumerate(compute.axes) if a in looped)
             scope = "local" if kept else "register"
             shape = tuple(a.extent for a in looped)
             buffer = Buffer(f"{compute.name}{number}", shape, compute.dtype, scope)
             self.allocated.append(buffer)
-            self.scratch[compute] = (buffer, kept)
+            self.scratch[compute] = (whole(buffer), kept)
             targets = [(buffer, tuple(f.var for f in fresh)), *targets]
-        ranges = loop_ranges([*outer, *fresh])
-        return nest(fresh, "parallel", element(targets, body, ranges))
+        picked = picked_terms(compute)
+        if picked is None:
+            body = LoadRewriter(self._read, values)(compute.body)
+            return nest(fresh, "parallel", element(targets, body, loop_ranges([*outer, *fresh])))
+        along = values[compute.axes[picked.axis].var]
+        assert isinstance(along, LoopVar)
+        loops = Loops(
+            targets,
+            fresh,
+            lambda terms: LoadRewriter(self._read, values | terms),
+            lambda axes, expr: _Simplify(loop_ranges([*outer, *axes]))(expr),
+        )
+        return loops.write(picked, along)
 
     def _read(self, load: Load) -> Expr | None:
         entry = self.scratch.get(load.tensor)
         if entry is None:
             return None
-        buffer, kept = entry
+        target, kept = entry
         index = load.index if kept is None else tuple(load.index[n] for n in kept)
-        return Load(buffer, index)
+        return Load(target.buffer, target.index(index))
 
 
 def loop_ranges(axes: Sequence[Axis]) -> dict[object, tuple[int | None, int | None]]:
@@ -473,13 +496,6 @@ def loop_ranges(axes: Sequence[Axis]) -> dict[object, tuple[int | None, int | No
         _, high = dims.bounds(axis.extent)
         result[axis.var] = (0, None if high is None else max(high - 1, 0))
     return result
-
-
-def nest(axes: Sequence[Axis], kind: str, body: Stmt) -> Stmt:
-    """`body` inside loops, the first axis outermost."""
-    for axis in reversed(axes):
-        body = For(axis.var, axis.extent, kind, body)
-    return body
 
 
 class _Simplify(ExprRewriter):

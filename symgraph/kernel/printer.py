@@ -94,8 +94,9 @@ class Printer:
     def _sum(self, dim: Sum) -> str:
         text = ""
         for monomial, coefficient in dim.terms:
-            factors = "*".join(self._atom(a) for a in monomial)
             size = abs(coefficient)
+            alone = len(monomial) == 1 and size == 1
+            factors = "*".join(self._atom(a) if alone else self._factor(a) for a in monomial)
             piece = factors if size == 1 else f"{size}*{factors}"
             text += ("-" if coefficient < 0 else "+" if text else "") + piece
         return text + (f"{dim.constant:+d}" if dim.constant else "")
@@ -107,9 +108,9 @@ class Printer:
             case DimVar(name=name):
                 return name
             case dims.FloorDiv(a=a, b=b):
-                return f"({self.dim(a)})//{self._factor(b)}"
+                return f"{self._factor(a)}//{self._factor(b)}"
             case dims.Mod(a=a, b=b):
-                return f"({self.dim(a)})%{self._factor(b)}"
+                return f"{self._factor(a)}%{self._factor(b)}"
             case dims.Minimum(a=a, b=b):
                 return f"min({self.dim(a)}, {self.dim(b)})"
             case dims.Maximum(a=a, b=b):
@@ -120,7 +121,8 @@ class Printer:
                 return str(atom)
 
     def _factor(self, dim: Dim) -> str:
-        return f"({self.dim(dim)})" if isinstance(dim, Sum) else self.dim(dim)
+        compound = isinstance(dim, (Sum, dims.FloorDiv, dims.Mod))
+        return f"({self.dim(dim)})" if compound else self.dim(dim)
 
     def index(self, index: tuple[Dim, ...]) -> str:
         return "[" + ",".join(self.dim(d) for d in index) + "]"

@@ -288,4 +288,6 @@ def _placed(kernel: Kernel, places: Sequence[Place], label: str, node: Node | No
             whole = Buffer(param.name, type.shape, as_dtype(type.dtype))
             slices[param] = Slice(whole, place.fixed)
     arguments = tuple(place.buffer for place in places)
-    return KernelStep(embed(kernel, slices), arguments, label, in_place_positions(kernel), node)
+    fixed = tuple(place.fixed for place in places) if slices else ()
+    positions = in_place_positions(kernel)
+    return KernelStep(embed(kernel, slices), arguments, label, positions, node, fixed)

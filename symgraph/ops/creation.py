@@ -122,8 +122,9 @@ class Full(Op):
     def typed(self, outs: Sequence[TensorType]) -> Op:
         """With the extents that are known now in place of names."""
         shape = outs[0].shape
-        known = shape is not None and shape != self.shape and is_carried(shape)
-        return replace(self, shape=shape) if known else self
+        if shape is None or shape == self.shape or not is_carried(shape):
+            return self
+        return replace(self, shape=shape)
 
     def forward(self) -> Compute:
         return compute(self.shape, lambda *i: const(self.value, self.dtype))

@@ -26,6 +26,7 @@ from .infer_types import InferTypes
 from .inference_form import InferenceForm
 from .manager import Pass, Pipeline
 from .merge_loops import MergeLoops
+from .share_padding import SharePadding
 from .simplify import Simplify
 
 CANONICAL: tuple[Pass, ...] = (
@@ -54,7 +55,11 @@ SCALES: tuple[Pass, ...] = (
     Simplify(),
 )
 
-FUSION: tuple[Pass, ...] = (Fuse(),)
+FUSION: tuple[Pass, ...] = (
+    # Before groups are made: readers of the padded value no longer ask for the bare one.
+    SharePadding(),
+    Fuse(),
+)
 
 
 def preparation(

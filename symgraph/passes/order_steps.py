@@ -19,7 +19,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..ir.program import HostStep, KernelStep, Program, ProgramBuffer, Step
+from ..ir.program import (
+    HostStep,
+    KernelStep,
+    Program,
+    ProgramBuffer,
+    Segment,
+    Step,
+    live_segments,
+    may_overlap,
+)
 from ..kernel import dims
 from ..kernel.dims import Dim
 
@@ -109,38 +118,52 @@ def dims_at(dim: Dim) -> int:
     return int(dims.evaluate(dim, dict.fromkeys(dims.dim_vars(dim), SAMPLE)))
 
 
-def dependences(program: Program) -> tuple[frozenset[int], ...]:
+def dependences(program: Program, settled: bool = True) -> tuple[frozenset[int], ...]:
     """For each step the earlier ones that must stay before it.
 
     A step stays behind the writers of what it reads or writes, and behind the readers of what it
-    writes; an output that updates an input is that input.  Host calls stay in order.
+    writes, byte by byte where buffers are parts of others.  Once updates are settled, an output
+    that updates an input is that input.  Host calls stay in order.
     """
     inputs = {p.name: p.buffer.root for p in program.inputs}
-    place = {p.buffer.root: inputs[p.updates] for p in program.outputs if p.updates}
-    writers: dict[ProgramBuffer, list[int]] = {}
-    readers: dict[ProgramBuffer, list[int]] = {}
+    updates = [p for p in program.outputs if p.updates and settled]
+    place = {p.buffer.root: inputs[p.updates] for p in updates}
+    writers: _Uses = {}
+    readers: _Uses = {}
     last_host: int | None = None
     found: list[frozenset[int]] = []
     for number, step in enumerate(program.steps):
         before: set[int] = set()
-        reads = [place.get(b.root, b.root) for b in step.reads]
-        writes = [place.get(b.root, b.root) for b in step.writes]
-        for root in reads:
-            before.update(writers.get(root, ()))
-        for root in writes:
-            before.update(writers.get(root, ()))
-            before.update(readers.get(root, ()))
+        reads = [(place.get(b.root, b.root), b) for b in step.reads]
+        writes = [(place.get(b.root, b.root), b) for b in step.writes]
+        for root, buffer in reads:
+            before.update(_users(writers, root, buffer))
+        for root, buffer in writes:
+            before.update(_users(writers, root, buffer))
+            before.update(_users(readers, root, buffer))
         if isinstance(step, HostStep):
             if last_host is not None:
                 before.add(last_host)
             last_host = number
-        for root in writes:
-            writers.setdefault(root, []).append(number)
-        for root in reads:
-            readers.setdefault(root, []).append(number)
+        for root, buffer in writes:
+            writers.setdefault(root, []).append((number, buffer))
+        for root, buffer in reads:
+            readers.setdefault(root, []).append((number, buffer))
         before.discard(number)
         found.append(frozenset(before))
     return tuple(found)
+
+
+_Uses = dict[ProgramBuffer, list[tuple[int, ProgramBuffer]]]
+
+
+def _users(uses: _Uses, root: ProgramBuffer, buffer: ProgramBuffer) -> list[int]:
+    """The steps that use bytes of a buffer, among those that use its place."""
+    return [
+        number
+        for number, other in uses.get(root, ())
+        if buffer.is_whole or other.root is not buffer.root or may_overlap(other, buffer)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,30 +172,33 @@ class _Problem:
 
     before: tuple[int, ...]
     touched: tuple[tuple[int, ...], ...]
-    """The buffers that a step reads or writes."""
+    """The segments of buffers that a step reads or writes."""
     pairs: tuple[tuple[tuple[int, int], ...], ...]
-    """(source, target) buffers of a step that may be one."""
+    """(source, target) segments of a step that may be one."""
     users: tuple[int, ...]
-    """The steps that read or write a buffer."""
+    """The steps that read or write a segment."""
     sizes: tuple[int, ...]
 
     @classmethod
     def of(cls, program: Program, alignment: int) -> _Problem:
-        number: dict[ProgramBuffer, int] = {}
-        users: list[int] = []
+        segments: dict[ProgramBuffer, list[tuple[int, Segment]]] = {}
+        sizes = []
+        for number, segment in enumerate(live_segments(program)):
+            segments.setdefault(segment.root, []).append((number, segment))
+            low, high = (dims.align(d, alignment) for d in (segment.low, segment.high))
+            sizes.append(dims_at(high) - dims_at(low))
+        within = {b: _within(b, segments[b.root]) for s in program.steps for b in s.arguments
+                  if b.root in segments}  # fmt: skip
+        users = [0] * len(sizes)
         touched = []
         for n, step in enumerate(program.steps):
-            roots = dict.fromkeys(b.root for b in step.arguments if b.root.place == "arena")
-            for root in roots:
-                if root not in number:
-                    number[root] = len(users)
-                    users.append(0)
-                users[number[root]] |= 1 << n
-            touched.append(tuple(number[r] for r in roots))
-        sizes = tuple(dims_at(dims.align(b.type.nbytes, alignment)) for b in number)
+            used = dict.fromkeys(i for b in step.arguments for i in within.get(b, ()))
+            for item in used:
+                users[item] |= 1 << n
+            touched.append(tuple(used))
         before = tuple(sum(1 << n for n in s) for s in dependences(program))
-        pairs = tuple(tuple(_pairs(s, number)) for s in program.steps)
-        return cls(before, tuple(touched), pairs, tuple(users), sizes)
+        pairs = tuple(tuple(_pairs(s, within)) for s in program.steps)
+        return cls(before, tuple(touched), pairs, tuple(users), tuple(sizes))
 
     @property
     def least(self) -> int:
@@ -213,17 +239,26 @@ class _Problem:
         return peak
 
 
-def _pairs(step: Step, number: dict[ProgramBuffer, int]) -> list[tuple[int, int]]:
+def _within(buffer: ProgramBuffer, segments: list[tuple[int, Segment]]) -> tuple[int, ...]:
+    """The segments that a buffer holds bytes of."""
+    if len(segments) == 1 or buffer.is_whole:
+        return tuple(number for number, _ in segments)
+    low, high = dims_at(buffer.start), dims_at(buffer.end)
+    return tuple(n for n, s in segments if dims_at(s.low) < high and low < dims_at(s.high))
+
+
+def _pairs(step: Step, within: dict[ProgramBuffer, tuple[int, ...]]) -> list[tuple[int, int]]:
     if not isinstance(step, KernelStep):
         return []
     found = []
     for source_at, target_at in step.in_place:
-        source, target = step.arguments[source_at].root, step.arguments[target_at].root
-        seen = [n for n, b in enumerate(step.arguments) if b.root is source]
+        source, target = step.arguments[source_at], step.arguments[target_at]
+        seen = [n for n, b in enumerate(step.arguments) if may_overlap(b, source)]
         allowed = all((n, target_at) in step.in_place for n in seen)
-        placed = source in number and target in number
-        if placed and allowed and source.type.nbytes == target.type.nbytes:
-            found.append((number[source], number[target]))
+        if allowed and source.type.nbytes == target.type.nbytes:
+            old, new = within.get(source, ()), within.get(target, ())
+            if len(old) == 1 and len(new) == 1:
+                found.append((old[0], new[0]))
     return found
 
 

@@ -14,10 +14,11 @@ import networkx as nx
 from ..errors import InputError
 from ..ir.cost import node_flops
 from ..ir.graph import Graph
+from ..ir.memory_report import live_tensors
 from ..ir.node import Node, Value
 from ..ir.op import Constant, Opaque, Variable
 from ..ir.printer import attribute_text
-from ..ir.program import Program, live_ranges
+from ..ir.program import Program
 from ..ir.symbol import Expression, output_names
 from ..ir.tensor_type import TensorType
 from ..kernel import dims
@@ -109,26 +110,16 @@ def draw_memory(program: Program, **extents: int) -> ArenaChart:
     plan = program.plan
     if plan is None:
         raise DrawError(f"program {program.name} has no memory plan")
-    env = {DimVar(name): size for name, size in {**dict(plan.sample), **extents}.items()}
-    ranges = live_ranges(program)
+    values = {**dict(plan.sample), **extents}
+    env = {DimVar(name): size for name, size in values.items()}
     try:
-        blocks = [
-            (
-                buffer.source or buffer.name,
-                ranges[buffer][0],
-                ranges[buffer][1] - 1,
-                int(dims.evaluate(offset, env)),
-                int(dims.evaluate(buffer.type.nbytes, env)),
-            )
-            for buffer, offset in plan.offsets
-        ]
+        tensors, shared = live_tensors(program, values)
         total = int(dims.evaluate(plan.nbytes, env))
     except KeyError as error:
         raise DrawError(f"draw_memory: give the extent {error.args[0]}=") from error
-    sizes = ", ".join(f"{var.name}={size}" for var, size in env.items())
+    blocks = [(t.name, t.first, t.last, t.offset, t.nbytes) for t in tensors]
+    sizes = ", ".join(f"{name}={size}" for name, size in values.items())
     title = f"{program.name}: memory plan" + (f" at {sizes}" if sizes else "")
-    number = {buffer: n for n, (buffer, _) in enumerate(plan.offsets)}
-    shared = [(number[source], number[target]) for source, target in plan.shared]
     return draw_arena(blocks, total, title=title, shared=shared)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import symgraph as sg
+from symgraph.aot.header import interface_symbol
 
 from .c_program import CC, FLAGS, build, main_text, needs_cc, needs_nm, run
 from .models import batch, convolution, perceptron
@@ -55,6 +56,9 @@ def test_nothing_is_undefined(model, tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert sorted(line.split()[-1] for line in done.stdout.splitlines()) == [
+        "net_explain",
+        interface_symbol(artifact.signature),
+        "net_isa",
         "net_run",
         "net_strerror",
         "net_workspace_needed",

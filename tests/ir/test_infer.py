@@ -121,3 +121,15 @@ def test_a_very_deep_graph_is_no_problem() -> None:
         y = -y
     assert y.infer_shape().outputs == ((3,),)
     assert len(y.to_json()) > 50_000
+
+
+def test_a_mistake_in_a_part_is_told_of_the_whole() -> None:
+    counts = sg.var("counts", (2, 3), "int32")
+    with pytest.raises(DTypeError) as caught:
+        sg.mean(counts, axis=1)
+    text = str(caught.value).splitlines()
+    assert text[0] == (
+        "mean: in its part divide: x must have a float dtype, got int32; convert with sg.cast"
+    )
+    assert text[-1].startswith("  it = mean(counts: i32[2,3]) {axis=1, keepdims=False}")
+    assert text[-1].split("declared at ")[1].startswith("test_infer.py:")

@@ -117,3 +117,15 @@ def test_wrong_inputs_are_named() -> None:
         sg.Matmul()(sg.var("x", (3, 3)))
     with pytest.raises(AttributeValueError, match="non-empty name"):
         sg.var("")
+
+
+@pytest.mark.parametrize("other", [3, 2.5, np.float32(1), np.ones(2, np.float32)])
+def test_a_symbol_is_not_equal_to_numbers_by_accident(other: object) -> None:
+    x = sg.var("x", (2,))
+    with pytest.raises(TypeError, match=r"use sg\.equal\(a, b\)"):
+        _ = x == other
+    with pytest.raises(TypeError, match=r"use sg\.equal\(a, b\)"):
+        _ = other == x
+    assert x == sg.Symbol(x.value)
+    assert x != sg.var("x", (2,))
+    assert x != "x"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from symgraph.kernel import dims
 from symgraph.kernel.dims import DimVar, LoopVar
+from symgraph.kernel.printer import Printer
 
 N, M = DimVar("N"), DimVar("M")
 I, J = LoopVar("i"), LoopVar("j")
@@ -119,3 +120,20 @@ def test_every_form_has_the_value_of_what_was_written(tree, env) -> None:
     assert dims.substitute(symbolic, env) == expected
     low, high = dims.bounds(symbolic, RANGES)
     assert (low is None or low <= expected) and (high is None or expected <= high)
+
+
+def test_both_printers_write_python_that_means_the_same() -> None:
+    n, m = DimVar("n"), DimVar("m")
+    forms = [
+        dims.mul(dims.floordiv(n, 3), 2),
+        dims.floordiv(dims.mul(n, 2), 3),
+        dims.mod(dims.floordiv(n, 3), 2),
+        dims.floordiv(dims.mod(n, 5), 2),
+        dims.add(dims.mul(dims.mod(n, 5), dims.floordiv(m, 2)), -7),
+        dims.add(dims.mul(dims.maximum(n, m), -3), dims.minimum(dims.floordiv(n, 2), m)),
+    ]
+    for form in forms:
+        for text in (str(form), Printer().dim(form)):
+            for env in ({"n": 17, "m": 4}, {"n": 8, "m": 11}):
+                want = dims.evaluate(form, {DimVar(k): v for k, v in env.items()})
+                assert eval(text, {}, {**env, "min": min, "max": max}) == want, text

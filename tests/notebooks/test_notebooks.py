@@ -14,7 +14,13 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
 def test_there_are_notebooks() -> None:
-    assert [p.name for p in NOTEBOOKS][:2] == ["00_tour.ipynb", "01_new_op.ipynb"]
+    assert [p.name for p in NOTEBOOKS] == [
+        "00_tour.ipynb",
+        "01_new_op.ipynb",
+        "02_new_pass.ipynb",
+        "03_new_target.ipynb",
+        "04_reading_dumps.ipynb",
+    ]
 
 
 @pytest.mark.slow

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import symgraph as sg
+from symgraph.ir.verify_program import check_plan
 from symgraph.passes.order_steps import OrderSteps, _Problem, best_order, dependences
-from symgraph.passes.plan_memory import PlanMemory, check_plan
+from symgraph.passes.plan_memory import PlanMemory
 from tests.property.graphs import Case, graphs
 from tests.support.toys import Exp, HostDouble, RowSum, SubtractRow
 

@@ -9,7 +9,7 @@ import pytest
 
 import symgraph as sg
 from symgraph.errors import AttributeValueError, MemoryPlanError
-from symgraph.passes.plan_memory import check_plan
+from symgraph.ir.verify_program import check_plan
 from symgraph.train.step import build_step
 
 BATCH, WIDTH = 17, 5

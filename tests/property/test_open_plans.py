@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 
 import symgraph as sg
-from symgraph.passes.plan_memory import check_plan
+from symgraph.ir.verify_program import check_plan
 
 from .graphs import Case, graphs
 

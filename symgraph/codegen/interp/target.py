@@ -106,17 +106,22 @@ class _Memory:
         self.arena = np.full(total, 0xFF, np.uint8)
 
     def array(self, buffer: ProgramBuffer) -> Array:
+        """The bytes of a buffer, as its own array or as a part of another's."""
+        root, dtype = buffer.root, as_dtype(buffer.type.dtype).numpy
+        if root not in self.roots:
+            self.roots[root] = self._in_arena(root)
+        whole = self.roots[root].reshape(-1).view(np.uint8)
+        start = int(dims.evaluate(buffer.start, self.env))
         shape = self._shape(buffer)
-        root = buffer.root
-        if root in self.roots:
-            return self.roots[root].reshape(shape)
-        dtype = as_dtype(buffer.type.dtype).numpy
-        count = int(np.prod(shape, dtype=np.int64))
+        nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        return whole[start : start + nbytes].view(dtype).reshape(shape)
+
+    def _in_arena(self, root: ProgramBuffer) -> Array:
+        nbytes = int(dims.evaluate(root.type.nbytes, self.env))
         if self.plan is None:
-            array = self.roots[root] = np.empty(self._shape(root), dtype)
-            return array.reshape(shape)
+            return np.full(nbytes, 0xFF, np.uint8)
         start = int(dims.evaluate(self.plan.offset_of(root), self.env))
-        return self.arena[start : start + count * dtype.itemsize].view(dtype).reshape(shape)
+        return self.arena[start : start + nbytes]
 
     def _shape(self, buffer: ProgramBuffer) -> tuple[int, ...]:
         assert buffer.type.shape is not None

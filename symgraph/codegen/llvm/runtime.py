@@ -82,6 +82,7 @@ class LLVMRunner:
             pool = get_pool(self.threads)
             context.parallel_for = pool.parallel_for_pointer
             context.pool = pool.pool_pointer
+            context.relax = pool.relax_pointer
         return context
 
     def run(
@@ -214,21 +215,32 @@ class LLVMRunner:
         """The array of a buffer during one call."""
         assert buffer.type.shape is not None
         shape = tuple(self._value(d, sizes) for d in buffer.type.shape)
-        root = buffer.root
-        for port, array in zip(self.program.inputs, inputs, strict=True):
-            if port.buffer.root is root:
-                return array.reshape(shape)
-        for port, array in zip(self.program.outputs, outputs, strict=True):
-            if port.buffer.root is root:
-                return array.reshape(shape)
-        for data in self.program.constants:
-            if data.buffer is root:
-                return data.array.reshape(shape)
-        assert self.program.plan is not None
-        start = self._value(self.program.plan.offset_of(root), sizes)
+        memory = self._root_bytes(buffer.root, inputs, outputs, workspace)
+        plan = self.program.plan
+        in_arena = buffer.root.place == "arena"
+        assert not in_arena or plan is not None
+        offset = plan.offset_of(buffer) if in_arena and plan is not None else buffer.start
+        start = self._value(offset, sizes)
         dtype = as_dtype(buffer.type.dtype).numpy
         count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        return workspace.memory[start : start + count].view(dtype).reshape(shape)
+        return memory[start : start + count].view(dtype).reshape(shape)
+
+    def _root_bytes(
+        self,
+        root: ProgramBuffer,
+        inputs: Sequence[Array],
+        outputs: Sequence[Array],
+        workspace: Workspace,
+    ) -> Array:
+        """The bytes in which a buffer lies: its array's, or the whole workspace."""
+        ports = (*self.program.inputs, *self.program.outputs)
+        for port, array in zip(ports, (*inputs, *outputs), strict=True):
+            if port.buffer.root is root:
+                return array.reshape(-1).view(np.uint8)
+        for data in self.program.constants:
+            if data.buffer is root:
+                return np.ascontiguousarray(data.array).reshape(-1).view(np.uint8)
+        return workspace.memory
 
 
 def _address(array: Array) -> int:

@@ -39,7 +39,7 @@ def tile_contraction(
 ) -> Kernel | None:
     """The kernel with its contraction in register tiles; None when it is none, or when lanes alone
     do as well.  The inputs at the positions in `constants` may be read packed."""
-    found = recognise(kernel.body)
+    position, found = _find(kernel)
     if found is None:
         return None
     if not machine.ordered_sums:
@@ -51,13 +51,12 @@ def tile_contraction(
     tile = choose_tile(found, machine, lanes, fixed)
     if tile is None or (tile.form == "columns" and tile.rows * tile.columns == 1):
         return None
-    position = 0
     for access in tile.packed:
         ahead = _packed_ahead(kernel, found, access, tile) if access.buffer in fixed else None
         position += ahead is None
         kernel = _pack(kernel, found, access, tile) if ahead is None else ahead
     if tile.packed:
-        again = recognise(_top(kernel)[-1])
+        again = recognise(_top(kernel)[position])
         assert again is not None
         found = again if machine.ordered_sums else sums_along_memory(again)
     new = _columns(found, tile) if tile.form == "columns" else _depth(found, tile)
@@ -76,6 +75,15 @@ def sums_along_memory(found: Contraction) -> Contraction:
     if any(found.stride_of(a, loop.var) is None for loop in found.serial for a in found.loads):
         return found
     return replace(found, serial=tuple(sorted(found.serial, key=distance)))
+
+
+def _find(kernel: Kernel) -> tuple[int, Contraction | None]:
+    """The first contraction among a kernel's statements, and where it stands."""
+    for position, stmt in enumerate(_top(kernel)):
+        found = recognise(stmt)
+        if found is not None:
+            return position, found
+    return 0, None
 
 
 def _top(kernel: Kernel) -> tuple[Stmt, ...]:

@@ -3,8 +3,11 @@
     int32_t NAME_selftest(void *workspace, const sg_context *context)
     const char *NAME_selftest_name(int32_t code)
 
-Returns 0, or the number of the first operator whose sum of absolute values is wrong, or -1 for a
-workspace that is missing, not aligned or too small.  Inputs, outputs, checksums and the program's
+Returns 0, or the number of the first operator whose sum of absolute values is wrong, or
+    -1 for a workspace that is missing, not aligned or too small
+    -2 for weights that are missing, not aligned, or in a file that is not the one of the export
+    -3 for a processor below the one that the object was compiled for
+Inputs, outputs, checksums and the program's
 own workspace lie in the caller's workspace, one after the other.
 """
 
@@ -16,6 +19,7 @@ from dataclasses import dataclass
 
 from ...kernel.dtypes import DType
 from . import abi
+from .texts import string_table
 from .types import round_bfloat16
 
 MULTIPLIER, STEP, MIX = 2654435761, 40503, 0x2C1B3C6D
@@ -48,6 +52,28 @@ class Selftest:
     nbytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class TestWeights:
+    """Where the test finds the weights: `address` of those in the object ("null" for none), or
+    those of the context, which begin `skip` bytes behind context.constants, aligned to
+    `alignment`.
+
+    `words` are what must stand in a weights file, by their offsets from its start: the test's
+    numbers are right for the weights of the export alone.
+    """
+
+    address: str = ""
+    skip: int = 0
+    alignment: int = 1
+    words: tuple[tuple[int, int], ...] = ()
+
+
+def words_at(start: int, data: bytes) -> tuple[tuple[int, int], ...]:
+    """Bytes as little-endian words with their offsets."""
+    parts = range(0, len(data), 8)
+    return tuple((start + n, int.from_bytes(data[n : n + 8], "little", signed=True)) for n in parts)
+
+
 def test_bits(index: int, array: int) -> int:
     """Eight pseudo-random bits for an element of an array; the object computes the same."""
     h = (index * MULTIPLIER + array * STEP + 12345) & 0xFFFFFFFF
@@ -60,12 +86,11 @@ def test_value(bits: int, dtype: DType) -> float | int:
     return bits / 128 - 1 if dtype.is_float else bits >> 7
 
 
-def selftest_text(prefix: str, test: Selftest, weights: str) -> str:
-    """The functions' text; `weights` is the address of the weights, "null" for none, or
-    "%constants" for the context's."""
+def selftest_text(prefix: str, test: Selftest, weights: TestWeights, processor: int = 0) -> str:
+    """The functions' text; `processor` is the level of x86-64 that the test needs."""
     kinds = dict.fromkeys(array.dtype for array in test.inputs)
     fills = "".join(_fill_text(prefix, dtype) for dtype in kinds)
-    return fills + _names_text(prefix, test) + _run_text(prefix, test, weights)
+    return fills + _names_text(prefix, test) + _run_text(prefix, test, weights, processor)
 
 
 def _fill_text(prefix: str, dtype: DType) -> str:
@@ -130,24 +155,12 @@ def _half(bits: int, dtype: DType) -> int:
 
 def _names_text(prefix: str, test: Selftest) -> str:
     names = ("no operator", *test.names)
-    encoded = [name.encode() + b"\0" for name in names]
-    offsets, position = [], 0
-    for name in encoded:
-        offsets.append(position)
-        position += len(name)
-    data = b"".join(encoded)
-    blob = "".join(f"\\{byte:02X}" for byte in data)
-    table = ", ".join(f"i32 {offset}" for offset in offsets)
     return f"""
-@{prefix}_operator_names = internal constant [{position} x i8] c"{blob}"
-@{prefix}_operator_offsets = internal constant [{len(offsets)} x i32] [{table}]
-
+{string_table(f"{prefix}_operator", names)}
 define ptr @{prefix}_selftest_name(i32 %code) nounwind {{
-  %known = icmp ult i32 %code, {len(offsets)}
+  %known = icmp ult i32 %code, {len(names)}
   %row = select i1 %known, i32 %code, i32 0
-  %slot = getelementptr [{len(offsets)} x i32], ptr @{prefix}_operator_offsets, i32 0, i32 %row
-  %offset = load i32, ptr %slot
-  %name = getelementptr i8, ptr @{prefix}_operator_names, i32 %offset
+  %name = call ptr @{prefix}_operator_text(i32 %row)
   ret ptr %name
 }}
 """
@@ -159,7 +172,56 @@ def _store(lines: list[str], base: str, values: Sequence[tuple[str, str]]) -> No
         lines.append(f"  store {type} {value}, ptr {base}.{number}, align 8")
 
 
-def _run_text(prefix: str, test: Selftest, weights: str) -> str:
+def _weights_text(weights: TestWeights) -> str:
+    """The blocks from `weights` to `processor`: the weights are there, those of the export."""
+    if weights.address:
+        return "weights:\n  br label %processor\n"
+    lines = [
+        "weights:",
+        "  %no.weights = icmp eq ptr %constants, null",
+        "  %weights.at = ptrtoint ptr %constants to i64",
+        f"  %weights.low = and i64 %weights.at, {weights.alignment - 1}",
+        "  %weights.crooked = icmp ne i64 %weights.low, 0",
+        "  %weights.bad = or i1 %no.weights, %weights.crooked",
+        "  br i1 %weights.bad, label %other, label %word0",
+        "other:",
+        "  ret i32 -2",
+    ]
+    for number, (offset, word) in enumerate(weights.words):
+        lines += [
+            f"word{number}:",
+            f"  %word{number}.p = getelementptr i8, ptr %constants, i32 {offset}",
+            f"  %word{number}.v = load i64, ptr %word{number}.p, align 8",
+            f"  %word{number}.same = icmp eq i64 %word{number}.v, {word}",
+            f"  br i1 %word{number}.same, label %word{number + 1}, label %other",
+        ]
+    lines += [f"word{len(weights.words)}:", "  br label %processor"]
+    return "\n".join(lines) + "\n"
+
+
+def _processor_text(prefix: str, level: int) -> str:
+    """The block `processor`: flags say what it can do, or it is asked."""
+    if level < 2:
+        return "processor:\n  br label %fill\n"
+    return f"""\
+processor:
+  %flags.p = getelementptr i8, ptr %context, i32 4
+  %flags = load i32, ptr %flags.p
+  %told = icmp ne i32 %flags, 0
+  br i1 %told, label %judge, label %ask
+ask:
+  %asked = call i32 @{prefix}_isa()
+  br label %judge
+judge:
+  %level = phi i32 [%flags, %processor], [%asked, %ask]
+  %able = icmp uge i32 %level, {level}
+  br i1 %able, label %fill, label %unable
+unable:
+  ret i32 -3
+"""
+
+
+def _run_text(prefix: str, test: Selftest, weights: TestWeights, processor: int) -> str:
     expected = ", ".join(f"float {_float(v)}" for v in test.expected)
     count = len(test.expected)
     context = "{i32, i32, ptr, ptr, i64, ptr, i64}"
@@ -170,7 +232,7 @@ define i32 @{prefix}_selftest(ptr %workspace, ptr %context) nounwind {{
 entry:
   %ins = alloca [{len(test.inputs) + len(test.extents) + 1} x i64], align 8
   %outs = alloca [{len(test.outputs) + 1} x i64], align 8
-  %passed = alloca [6 x i64], align 8
+  %passed = alloca [7 x i64], align 8
   %no.context = icmp eq ptr %context, null
   %no.workspace = icmp eq ptr %workspace, null
   %none = or i1 %no.context, %no.workspace
@@ -185,12 +247,16 @@ size:
   %low = and i64 %address, {abi.ALIGNMENT - 1}
   %crooked = icmp ne i64 %low, 0
   %bad = or i1 %few, %crooked
-  br i1 %bad, label %refuse, label %fill
+  br i1 %bad, label %refuse, label %weights
 refuse:
   ret i32 -1
-fill:
 """
+    head += _weights_text(weights) + _processor_text(prefix, processor) + "fill:\n"
     lines = []
+    start = weights.address
+    if not start:
+        start = "%weights.start"
+        lines.append(f"  {start} = getelementptr i8, ptr %constants, i64 {weights.skip}")
     ins: list[tuple[str, str]] = []
     for number, array in enumerate(test.inputs):
         lines.append(f"  %x{number} = getelementptr i8, ptr %workspace, i64 {array.offset}")
@@ -207,7 +273,7 @@ fill:
     _store(lines, "%ins", [*ins, *(("i64", str(e)) for e in test.extents)])
     _store(lines, "%outs", outs)
     _store(lines, "%passed", [("i64", str(abi.CONTEXT_BYTES)), ("ptr", "null"), ("ptr", "null"),
-                              ("i64", "1"), ("ptr", weights)])  # fmt: skip
+                              ("i64", "1"), ("ptr", start), ("ptr", "null")])  # fmt: skip
     tail = f"""
   %own = getelementptr i8, ptr %workspace, i64 {test.workspace}
   %sums = getelementptr i8, ptr %workspace, i64 {test.checksums}

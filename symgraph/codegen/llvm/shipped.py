@@ -2,6 +2,7 @@
 
     int32_t NAME_run(const NAME_inputs *, const NAME_outputs *, void *workspace, const sg_context *)
     const char *NAME_strerror(int32_t code)
+    int32_t NAME_explain(inputs, outputs, workspace, context, char *text, size_t size)
     int64_t NAME_workspace_needed(const NAME_inputs *, int64_t threads)
 
 and, where asked for, NAME_isa and NAME_selftest.
@@ -14,11 +15,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...errors import InternalError
-from .builder import ModuleBuilder
-from .checked_entry import CheckedEntry
-from .contract import WEIGHTS_HEADER_BYTES, Shipped, Version, body_symbol, weights_symbol
-from .selftest import selftest_text
+from . import abi
+from .checked_entry import CheckedEntry, asks_processor
+from .checks import Checks
+from .contract import (
+    WEIGHTS_HEADER_BYTES,
+    WEIGHTS_LAYOUT_OFFSET,
+    Shipped,
+    Version,
+    body_symbol,
+    weights_symbol,
+)
+from .messages import messages_text
+from .selftest import TestWeights, selftest_text, words_at
 from .support import support_text
+from .texts import escaped
 from .versions import join_versions, level_text, version_symbol
 
 
@@ -35,41 +46,44 @@ def shipped_text(versions: Sequence[Version], shipped: Shipped) -> str:
             raise InternalError(f"llvm: the module defines no {version.symbol}")
         own = f"define internal i32 @{body_symbol(shipped.prefix)}("
         bodies.append((version.text.replace(head, own), version.machine))
-    is_fat = len({version.level for version in versions}) > 1
+    by_level = asks_processor(versions)
     if shipped.selftest is not None:
         version, test = shipped.selftest
         head = f"define i32 @{version.symbol}("
         own = f"define internal i32 @{test.symbol}("
         bodies.append((version.text.replace(head, own), version.machine))
     parts = [
-        join_versions(bodies, is_fat) if len(bodies) > 1 else bodies[0][0],
-        level_text(shipped.prefix) if is_fat else "",
+        join_versions(bodies, by_level) if len(bodies) > 1 or by_level else bodies[0][0],
+        level_text(shipped.prefix) if by_level else "",
         _weights_text(shipped),
-        CheckedEntry(ModuleBuilder(), versions, shipped).text(),
-        CheckedEntry(ModuleBuilder(), versions, shipped).workspace_text(),
-        _messages_text(shipped),
-        _selftest_text(shipped, len(bodies)),
+        Checks(versions[-1].machine, shipped).text(),
+        CheckedEntry(versions, shipped).text(),
+        CheckedEntry(versions, shipped).workspace_text(),
+        messages_text(shipped),
+        _selftest_text(shipped, len(bodies), by_level),
         support_text(shipped.support),
         _kept_text(shipped),
     ]
     return "\n".join(p for p in parts if p)
 
 
-def _selftest_text(shipped: Shipped, number: int) -> str:
+def _selftest_text(shipped: Shipped, number: int, asks: bool) -> str:
     if shipped.selftest is None:
         return ""
     version, test = shipped.selftest
-    weights = "null"
-    if shipped.weights in ("file", "pointer"):
-        skip = WEIGHTS_HEADER_BYTES if shipped.weights == "file" else 0
-        weights = "%constants"
-        if skip + version.weights_offset:
-            raise InternalError("llvm: the self-test reads weights from the start of the block")
+    weights = TestWeights("null")
+    if shipped.weights == "file":
+        words = words_at(WEIGHTS_LAYOUT_OFFSET, shipped.layout + shipped.digest)
+        skip = WEIGHTS_HEADER_BYTES + version.weights_offset
+        weights = TestWeights(skip=skip, alignment=WEIGHTS_HEADER_BYTES, words=words)
+    elif shipped.weights == "pointer":
+        weights = TestWeights(skip=version.weights_offset, alignment=abi.ALIGNMENT)
     elif shipped.weights_nbytes:
         start = f"@{weights_symbol(shipped.prefix)}"
-        weights = f"getelementptr (i8, ptr {start}, i64 {version.weights_offset})"
+        weights = TestWeights(f"getelementptr (i8, ptr {start}, i64 {version.weights_offset})")
     placed = replace(test, symbol=version_symbol(test.symbol, number))
-    return selftest_text(shipped.prefix, placed, weights)
+    level = version.level if asks else 0
+    return selftest_text(shipped.prefix, placed, weights, level)
 
 
 def weights_marker(prefix: str) -> bytes:
@@ -89,7 +103,7 @@ def _weights_text(shipped: Shipped) -> str:
     type = f"<{{ [{len(marker)} x i8], [{rest} x i8] }}>"
     return (
         f"@{weights_symbol(shipped.prefix)} = internal externally_initialized constant {type} "
-        f'<{{ [{len(marker)} x i8] c"{_escaped(marker)}", [{rest} x i8] zeroinitializer }}>, '
+        f'<{{ [{len(marker)} x i8] c"{escaped(marker)}", [{rest} x i8] zeroinitializer }}>, '
         f'section "{shipped.sections.weights}", align 4096\n'
     )
 
@@ -107,10 +121,12 @@ def _kept_text(shipped: Shipped) -> str:
     """The description in a section of its own, and what the linker and the compiler must keep."""
     kept = [f"ptr @{name}" for name in shipped.support]
     text, p = "", shipped.prefix
+    if shipped.interface:
+        text = f"@{shipped.interface} = constant i32 1\n"
     if shipped.description:
         data = shipped.description
-        text = (
-            f'@{p}_description = internal constant [{len(data)} x i8] c"{_escaped(data)}", '
+        text += (
+            f'@{p}_description = internal constant [{len(data)} x i8] c"{escaped(data)}", '
             f'section "{shipped.sections.metadata}", align 8\n'
         )
         kept.append(f"ptr @{p}_description")
@@ -120,34 +136,3 @@ def _kept_text(shipped: Shipped) -> str:
             f'section "llvm.metadata"\n'
         )
     return text
-
-
-def _escaped(data: bytes) -> str:
-    """Bytes inside a string of LLVM IR."""
-    return "".join(chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:02X}" for b in data)
-
-
-def _messages_text(shipped: Shipped) -> str:
-    """All messages in one string and a table of offsets, so that nothing needs relocation."""
-    p = shipped.prefix
-    encoded = [m.encode() + b"\0" for m in (*shipped.messages, f"unknown error code of {p}")]
-    offsets, position = [], 0
-    for message in encoded:
-        offsets.append(position)
-        position += len(message)
-    blob = _escaped(b"".join(encoded))
-    table = ", ".join(f"i32 {offset}" for offset in offsets)
-    last = len(encoded) - 1
-    return f"""\
-@{p}_messages = internal constant [{position} x i8] c"{blob}"
-@{p}_message_offsets = internal constant [{len(offsets)} x i32] [{table}]
-
-define ptr @{p}_strerror(i32 %code) nounwind {{
-  %known = icmp ult i32 %code, {last}
-  %row = select i1 %known, i32 %code, i32 {last}
-  %entry = getelementptr [{len(offsets)} x i32], ptr @{p}_message_offsets, i32 0, i32 %row
-  %offset = load i32, ptr %entry
-  %message = getelementptr i8, ptr @{p}_messages, i32 %offset
-  ret ptr %message
-}}
-"""

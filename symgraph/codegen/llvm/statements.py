@@ -62,6 +62,8 @@ class Statements(Expressions):
         self.scratch = scratch
 
     def stmt(self, stmt: Stmt) -> None:
+        # What an index or extent reads from data holds for this statement only, too.
+        self.memo = [{}]
         match stmt:
             case Block(stmts=stmts):
                 for inner in stmts:

@@ -79,14 +79,43 @@ LEVEL_CODE = bytes.fromhex(
 )
 
 
+def level_of(machine: Machine) -> int:
+    """The highest level of x86-64 that a machine has in full; 0 for other architectures."""
+    if not machine.triple.startswith("x86_64"):
+        return 0
+    if machine.cpu in LEVELS:
+        return LEVELS[machine.cpu]
+    own = set(machine.features)
+    return max(number for name, number in LEVELS.items() if set(X86_LEVELS[name]) <= own)
+
+
 def level_text(prefix: str) -> str:
-    """`int32_t NAME_isa(void)`: the level of the processor it runs on."""
+    """`int32_t NAME_isa(void)`: the level of the processor it runs on.
+
+    The processor is asked once: asking traps on virtual machines.  Threads that ask at the same
+    time write the same answer.
+    """
     data = ", ".join(f"i8 {byte}" for byte in LEVEL_CODE)
     type = "<{ " + ", ".join(["i8"] * len(LEVEL_CODE)) + " }>"
-    return (
-        f"define i32 @{prefix}_isa() nounwind noinline prologue {type} <{{ {data} }}> {{\n"
-        f"  ret i32 1\n}}\n"
-    )
+    return f"""\
+@{prefix}_isa_known = internal global i32 0
+
+define internal i32 @{prefix}_isa_ask() nounwind noinline prologue {type} <{{ {data} }}> {{
+  ret i32 1
+}}
+
+define i32 @{prefix}_isa() nounwind noinline {{
+  %known = load atomic i32, ptr @{prefix}_isa_known monotonic, align 4
+  %is.known = icmp ne i32 %known, 0
+  br i1 %is.known, label %done, label %ask
+ask:
+  %found = call i32 @{prefix}_isa_ask()
+  store atomic i32 %found, ptr @{prefix}_isa_known monotonic, align 4
+  ret i32 %found
+done:
+  ret i32 %known
+}}
+"""
 
 
 _DEFINED = re.compile(r"^(?:define [^@\n]*)?@([\w.$]+)(?: =|\()", re.MULTILINE)

@@ -215,12 +215,12 @@ class _Session:
         queue = self.runner.queue
         # Transfers are kept until the end: dropping one waits for it.
         pending = [
-            _write(queue, self.places[port.buffer.root], array, False)
+            _write(queue, self.place(port.buffer), array, False)
             for port, array in zip(self.program.inputs, inputs, strict=True)
         ]
         self._enqueue(self.steps)
         pending += [
-            _read(queue, self.places[port.buffer.root], array, False)
+            _read(queue, self.place(port.buffer), array, False)
             for port, array in zip(self.program.outputs, outputs, strict=True)
         ]
         queue.finish()
@@ -260,6 +260,11 @@ class _Session:
                 memory = self.runner.allocate(nbytes, f"the array {port.name!r}")
                 places[root] = _Place(memory, 0)
         return places
+
+    def place(self, buffer: ProgramBuffer) -> _Place:
+        """Where a buffer lies, as a part of another one too."""
+        root = self.places[buffer.root]
+        return _Place(root.memory, root.offset + self.value(buffer.start))
 
     def _scratch(self, plan: LaunchPlan) -> int:
         shared = sum(self.value(aligned_bytes(b)) for b in plan.tensors)
@@ -314,7 +319,7 @@ class _Session:
         work, group = self._sizes(launch, kernel, count)
         arguments: list[Any] = []
         by_buffer = dict(zip(step.kernel.params, step.arguments, strict=True))
-        places = [self.places[by_buffer[b].root] for b in launch.buffers]
+        places = [self.place(by_buffer[b]) for b in launch.buffers]
         places += [tensors[b] for b in launch.tensors]
         for buffer in launch.slices:
             places.append(_Place(self.arena, base))
@@ -357,11 +362,11 @@ class _Session:
         queue = self.runner.queue
         arrays = [self._array(b) for b in step.arguments]
         for buffer, array in zip(step.reads, arrays, strict=False):
-            _read(queue, self.places[buffer.root], array, True)
+            _read(queue, self.place(buffer), array, True)
         writes = arrays[len(step.reads) :]
         call_host(step, arrays[: len(step.reads)], writes)
         for buffer, array in zip(step.writes, writes, strict=True):
-            _write(queue, self.places[buffer.root], array, True)
+            _write(queue, self.place(buffer), array, True)
 
     def _array(self, buffer: ProgramBuffer) -> Array:
         assert buffer.type.shape is not None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...kernel import dims
-from ...kernel.ir import Kernel
+from ...kernel.ir import Block, Kernel, block
 from ...kernel.transform.contraction import Contraction, match_contraction
 from ...kernel.transform.tiles import extent_of
 from .contraction import tile_on_cpu, tile_on_gpu
@@ -22,6 +23,10 @@ def schedule(kernel: Kernel, facts: DeviceFacts, level: int) -> Kernel:
     """The kernel rearranged for a device; at level 0 it stays as it is."""
     if level == 0:
         return kernel
+    if isinstance(kernel.body, Block):
+        # Each statement at the top is a launch of its own: a result, and the border around it.
+        parts = [schedule(replace(kernel, body=s), facts, level) for s in kernel.body.stmts]
+        return replace(kernel, body=block(*(part.body for part in parts)))
     contraction = match_contraction(kernel)
     if contraction is not None:
         if _is_small(contraction):

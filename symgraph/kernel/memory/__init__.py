@@ -1,6 +1,7 @@
 """Memory planning: offsets in one arena for buffers with live ranges. Knows no operators or graphs.
 
-`place` plans fixed sizes, `place_symbolic` sizes that are known at run time only, `check` judges.
+`place` plans fixed sizes, `place_shapes` those of which only parts matter at times,
+`place_symbolic` sizes that are known at run time only; `check` judges.
 """
 
 from symgraph.kernel.memory.check import check
@@ -12,17 +13,22 @@ from symgraph.kernel.memory.interval import (
     naive_total,
 )
 from symgraph.kernel.memory.place import place
+from symgraph.kernel.memory.shapes import Rectangle, Shape, place_shapes, shapes_bound
 from symgraph.kernel.memory.symbolic import SymbolicInterval, SymbolicPlacement, place_symbolic
 
 __all__ = [
     "Interval",
     "MemoryPlanError",
     "Placement",
+    "Rectangle",
+    "Shape",
     "SymbolicInterval",
     "SymbolicPlacement",
     "check",
     "lower_bound",
     "naive_total",
     "place",
+    "place_shapes",
     "place_symbolic",
+    "shapes_bound",
 ]

@@ -23,6 +23,7 @@ from ...kernel.dims import Dim, DimVar
 from ...kernel.dtypes import as_dtype
 from ...kernel.ir import Buffer, Reduce
 from ...kernel.loops import StagePlan, has_reduce, plan_stages
+from ...kernel.picked_sums import picked_terms, visited
 from ...kernel.rewrite import walk
 from ..eliminate_common_subexpressions import op_key
 from .profile import contraction, expression_depth, inner_operations
@@ -101,7 +102,7 @@ class Judge:
 
     def _fits_scratch(self, plan: StagePlan) -> bool:
         total: Dim = 0
-        kept = [s for s in plan.stages if not s.buffers]
+        kept = [s for s in plan.stages if not s.targets]
         for stage, shape in zip(kept, plan.scratch_shapes, strict=True):
             total = dims.add(total, dims.mul(dims.product(list(shape)), stage.compute.dtype.nbytes))
         return isinstance(total, int) and total <= self.limits.scratch_bytes
@@ -164,6 +165,9 @@ def _strides(plan: StagePlan, stage: int) -> bool:
 
 def _work(compute: Compute) -> int:
     """The iterations of a computation, those of its deepest reduction included."""
+    picked = picked_terms(compute)
+    if picked is not None:
+        return _large(visited(compute, picked)) + _large(dims.product(list(compute.shape)))
     most = 1
     for e in walk(compute.body):
         if isinstance(e, Reduce):
