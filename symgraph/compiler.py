@@ -153,7 +153,8 @@ class Build:
         constants = self.constants(graph)
         first = Pipeline(preparation(self.training, self.shapes, self.dtypes, constants))
         block = target.channel_block(self.options)
-        more = optimisation(self.options.level, self.training, block, self.passes)
+        rates, tolerance = target.rates(self.options), self.options.tolerance
+        more = optimisation(self.options.level, self.training, block, self.passes, rates, tolerance)
         second = Pipeline(more, first.after)
         prepared, report = first.run(graph, self.options, compare, dump)
         if self.options.stop_after in [name for name, _, _ in report.entries]:

@@ -11,7 +11,7 @@ from typing import Any
 from ..aot import export
 from ..errors import InputError
 from .arrays import parameters
-from .command import Command, add_model, given_shapes
+from .command import Command, add_algorithms, add_model, given_shapes
 from .model_argument import load_model
 
 
@@ -49,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="the same bits on every processor (slower)"
     )
+    add_algorithms(parser)
     parser.add_argument(
         "--weights",
         choices=("embedded", "file", "pointer"),
@@ -101,6 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
         ranges=given_ranges(arguments.dim),
         specialise=given_sizes(arguments.specialise),
         budgets=given_budgets(arguments),
+        **({} if arguments.algorithms is None else {"algorithms": arguments.algorithms}),
     )
     print(artifact)
     print(f"done in {time.monotonic() - started:.1f} s", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..ir.alternative import ALGORITHM
 from ..ir.cost import node_flops
 from ..ir.fused import Fused
 from ..ir.layout import InLayout
@@ -21,6 +22,7 @@ class StepTime:
 
     `nodes` are the names of the operators that it computes, `operators` their kinds; `flops` is 0
     where nothing tells; `nbytes` is the size of every array it reads or writes, each once.
+    `algorithm` is the equivalent form that one of the operators is part of, "" for none.
     """
 
     name: str
@@ -29,6 +31,7 @@ class StepTime:
     time_ns: int
     flops: int
     nbytes: int
+    algorithm: str = ""
 
     @property
     def gflops(self) -> float:
@@ -65,6 +68,7 @@ def _step_time(step: Step, time_ns: int, env: Mapping[DimVar, int]) -> StepTime:
         time_ns,
         value(flops),
         nbytes,
+        next((str(v) for n in parts for k, v in n.attributes if k == ALGORITHM), ""),
     )
 
 

@@ -26,6 +26,7 @@ from .initializer import Initializer
 from .tensor_type import UNKNOWN, TensorType
 
 if TYPE_CHECKING:
+    from .alternative import Alternative
     from .infer import DTypeView, ShapeView, Unifier
     from .layout import Layout
     from .symbol import Symbol
@@ -112,6 +113,9 @@ class Op:
     """Attributes for which NaN is a value like any other, such as what an array is filled with."""
     pure: ClassVar[bool] = True
     """Equal inputs give equal outputs, whenever and however often it runs."""
+    folded_growth: ClassVar[int] = 2
+    """Of constants, it is worked out at compile time when the result takes at most so many times
+    their bytes."""
     samples: ClassVar[Sequence[Sample] | Samples] = ()
 
     # `*args: Any, **kwargs: Any` lets each operator state its own inputs by name.
@@ -186,6 +190,13 @@ class Op:
     ) -> tuple[tuple[Layout | None, ...], Layout | None] | None:
         """The layouts of the inputs and of the output that it works fastest in; None for none."""
         return None
+
+    def alternatives(self, ins: tuple[Symbol, ...]) -> Sequence[Alternative]:
+        """Equivalent forms that are faster for some shapes and less accurate by a known factor.
+
+        Passes compare what they cost with what the operator itself costs; an offer need not pay.
+        """
+        return ()
 
     def flops(self, ins: Sequence[TensorType], outs: Sequence[TensorType]) -> Any:
         """Operations of one application; None: count them in the index expression."""

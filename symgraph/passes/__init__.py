@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..kernel.rates import Rates
 from ..options import Options
 from .bind_parameters import BindParameters
+from .choose_algorithms import ChooseAlgorithms
 from .choose_layouts import ChooseLayouts
 from .detach_shapes import DetachShapes
 from .eliminate_common_subexpressions import EliminateCommonSubexpressions
@@ -64,18 +66,28 @@ def preparation(
 
 
 def optimisation(
-    level: int, training: bool, block: int | None = None, more: tuple[Pass, ...] = ()
+    level: int,
+    training: bool,
+    block: int | None = None,
+    more: tuple[Pass, ...] = (),
+    rates: Rates | None = None,
+    tolerance: float = 1.0,
 ) -> tuple[Pass, ...]:
     """What a level adds.
 
     `block` is the number of channels that the target wants to lie together, None for plain
-    layouts; `more` are passes of the user's own, run on the canonical graph.
+    layouts; `more` are passes of the user's own, run on the canonical graph.  `rates` tell what
+    equivalent forms cost, None to keep every operator as it is; `tolerance` what error they may
+    have against the operator's own.
     """
     passes: tuple[Pass, ...] = ()
     if level >= 1:
         passes += CANONICAL if training else (*CANONICAL, *SCALES)
     passes += more
     if level >= 2:
+        if rates is not None and tolerance > 1.0 and not training:
+            # Folding again makes the forms' constants, and what is put around twice is put once.
+            passes += (ChooseAlgorithms(rates, tolerance), FoldConstants(), Simplify())
         if block is not None and not training:
             # Folding again packs the weights.
             passes += (ChooseLayouts(block), FoldConstants(), EliminateDeadCode())

@@ -14,6 +14,7 @@ from ...kernel import dims
 from ...kernel.dims import Dim, DimVar
 from ...kernel.dtypes import as_dtype
 from ...kernel.ir import Kernel
+from ...kernel.rates import Rates
 from ...options import Options
 from ..host import call_host
 from .evaluate import Evaluator
@@ -31,6 +32,9 @@ class InterpTarget:
         return None
 
     def channel_block(self, options: Options) -> int | None:
+        return None
+
+    def rates(self, options: Options) -> Rates | None:
         return None
 
     def schedule(

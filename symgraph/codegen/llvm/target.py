@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...errors import TargetError
 from ...ir.program import HostStep, Program
 from ...kernel.ir import Kernel
+from ...kernel.rates import Rates
 from ...options import Options
 from . import abi
 from .emit import Layout, emit_program, layout
@@ -40,6 +41,11 @@ class LLVMTarget:
         """One vector of float32, where vectors are long enough to fill with channels."""
         lanes = min(MOST_LANES, self.machine(options).lanes(4))
         return lanes if lanes >= 8 else None
+
+    def rates(self, options: Options) -> Rates | None:
+        """Two multiply-adds of vectors a cycle, and the caches of a server's core."""
+        flops = 4.0 * self.machine(options).lanes(4)
+        return Rates(flops, ((48 << 10, 128.0), (2 << 20, 32.0), (64 << 20, 8.0)), 4.0)
 
     def schedule(
         self, kernel: Kernel, options: Options, constants: frozenset[int] = frozenset()
