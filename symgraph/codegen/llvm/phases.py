@@ -31,7 +31,7 @@ from ...kernel.ir import (
     Update,
     block,
 )
-from ...kernel.rewrite import expressions, statements, walk
+from ...kernel.rewrite import walk
 from .abi import ALIGNMENT
 from .statements import STACK_LIMIT
 
@@ -189,14 +189,3 @@ def _expression_cost(expr: Expr) -> int:
         elif isinstance(e, (Load, Select)):
             total += 1
     return total
-
-
-def reads_and_writes(kernel: Kernel) -> tuple[set[Buffer], set[Buffer]]:
-    """The parameters that a kernel loads from and stores to."""
-    written = {s.buffer for s in statements(kernel.body) if isinstance(s, (Store, Update))}
-    read: set[Buffer] = set()
-    for top in expressions(kernel.body):
-        for e in walk(top):
-            if isinstance(e, Load) and isinstance(e.tensor, Buffer):
-                read.add(e.tensor)
-    return read, written
