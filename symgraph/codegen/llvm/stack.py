@@ -4,8 +4,8 @@ Read off the assembly of the object: what each function's own instructions take 
 pointer, and the deepest chain of calls.  Kernels neither recurse nor allocate dynamically; where
 an instruction is not understood, or there is a cycle, the answer is None: not known.
 
-A function that calls through a pointer may call every function whose address is taken.  What the
-caller's parallel_for uses itself is not in the number.
+The object calls through pointers only what the caller has given it, and what those functions take
+themselves is not in the number; what is handed to them counts as called.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from .machine import Machine, initialise, target_machine
 TASKS = "tasks"
 """The key of what a task on one of the caller's threads needs."""
 
+METHOD = 2
+"""Counts the ways of measuring: results of an older one are not taken from the cache."""
+
 PROLOGUE_NBYTES = 32
 """What machine code in front of a function may push (see versions.py)."""
 
 _DEFINE = re.compile(r"^define [^@\n]*@([\w.$]+)\(([^\n]*)\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"@([\w.$]+)")
-_INDIRECT = re.compile(r"\bcall [^@\n]*%[\w.]+\(")
 _DIRECT = re.compile(r"\bcall [^@%\n]*@([\w.$]+)\(")
 _CODE = re.compile(r"[^.]|\.(long|word|4byte|quad|8byte)\b")
 """Instructions, and addresses that lie between them."""
@@ -49,7 +51,7 @@ def stack_use(
 ) -> dict[str, Stack | None]:
     """The stack that each of `roots`, functions of a module, needs, and under TASKS the most that
     one which goes through a pointer does; None where it is not known."""
-    key = object_key(text, f"{machine.key} stack {' '.join(roots)}")
+    key = object_key(text, f"{machine.key} stack {METHOD} {' '.join(roots)}")
     known = load_object(cache, key)
     if known is not None:
         return _decoded(known)
@@ -85,7 +87,7 @@ def measured(
         if " prologue " in match[2] and frame is not None:
             frames[match[1]] = frame + PROLOGUE_NBYTES
     taken = _taken(defined)
-    deepest = _Deepest(frames, _edges(defined, bodies, taken))
+    deepest = _Deepest(frames, _edges(defined, bodies))
     tasks = [deepest.of(name) for name in taken]
     most: Stack | None = Stack(0, ())
     for task in tasks:
@@ -122,9 +124,10 @@ def _bodies(assembly: str, names: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def _edges(
-    defined: Mapping[str, str], bodies: Mapping[str, Sequence[str]], taken: Sequence[str]
+    defined: Mapping[str, str], bodies: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[str, ...]]:
-    """Which functions each one mentions, and through pointers may call."""
+    """Which functions each one mentions: those it calls, and those it hands to the caller's own
+    functions, which may call them in turn."""
     edges: dict[str, tuple[str, ...]] = {}
     for name, body in defined.items():
         lines = [line for line in bodies.get(name, ()) if _CODE.match(line)]
@@ -133,8 +136,6 @@ def _edges(
         called = [other for other in defined if other in tokens and other != name]
         if name in _DIRECT.findall(body):
             called.append(name)
-        if _INDIRECT.search(body):
-            called += taken
         edges[name] = tuple(dict.fromkeys(called))
     return edges
 
