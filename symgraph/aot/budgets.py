@@ -118,7 +118,7 @@ def _at_the_peak(program: Program, env: Mapping[str, int]) -> list[tuple[str, in
         for s in live_segments(program)
     ]
     best: list[tuple[str, int]] = []
-    for step in range(len(program.steps)):
+    for step in range(len(program.timeline)):
         live = [(name, size) for name, first, end, size in segments if first <= step < end]
         if sum(n for _, n in live) > sum(n for _, n in best):
             best = live

@@ -96,7 +96,7 @@ def describe(
         "flops": None if flops is None else encode_dim(flops),
         "work": encode_dim(work),
         "nbytes_moved": encode_dim(bytes_moved(program)),
-        "kernels": [s.kernel.name for s in program.steps if isinstance(s, KernelStep)],
+        "kernels": [s.kernel.name for s in program.timeline if isinstance(s, KernelStep)],
         "memory": _memory(program),
         "licence": LICENCE,
     }
@@ -163,7 +163,7 @@ def _memory(program: Program) -> dict[str, Any]:
             }
         )
     steps = []
-    for step in program.steps:
+    for step in program.timeline:
         touched = dict.fromkeys(position[b.root] for b in step.arguments if b.root in position)
         steps.append({"label": step.label, "origin": step.origin, "buffers": list(touched)})
     return {
@@ -182,7 +182,7 @@ def _memory(program: Program) -> dict[str, Any]:
 def bytes_moved(program: Program) -> Dim:
     """Bytes that the kernels read and write, each argument of each kernel once."""
     total: Dim = 0
-    for step in program.steps:
+    for step in program.timeline:
         for buffer in step.arguments:
             total = dims.add(total, buffer.type.nbytes)
     return total

@@ -10,7 +10,7 @@ from ..ir.cost import node_flops
 from ..ir.fused import Fused
 from ..ir.layout import InLayout
 from ..ir.node import Node
-from ..ir.program import KernelStep, Program, Step
+from ..ir.program import HostStep, Program, Step
 from ..ir.read_inside import ReadInside
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
@@ -59,7 +59,7 @@ def _step_time(step: Step, time_ns: int, env: Mapping[DimVar, int]) -> StepTime:
         return int(dims.evaluate(dim, env))
 
     parts = [] if step.node is None else list(_parts(step.node))
-    flops = _flops(step.node) if isinstance(step, KernelStep) else 0
+    flops = 0 if isinstance(step, HostStep) else _flops(step.node)
     nbytes = sum(value(b.type.nbytes) for b in {b.root: b for b in step.arguments}.values())
     return StepTime(
         step.label,

@@ -27,6 +27,7 @@ from .tensor_type import UNKNOWN, TensorType
 
 if TYPE_CHECKING:
     from .alternative import Alternative
+    from .graph import Graph
     from .infer import DTypeView, ShapeView, Unifier
     from .layout import Layout
     from .symbol import Symbol
@@ -165,7 +166,8 @@ class Op:
         self, ins: tuple[Symbol, ...], used: tuple[bool, ...]
     ) -> Sequence[Symbol | None] | None:
         """A cheaper form when only some outputs are read: an entry for each output, None where
-        `used` is False; or None for no such form."""
+        `used` is False; or None for no such form.  An operator that holds a graph is asked when all
+        are read, too: its graph may have changed."""
         return None
 
     def affine(self, ins: tuple[Symbol, ...]) -> Affine | None:
@@ -234,6 +236,15 @@ class Op:
         """For each output the index of its first element in input 0, where every output is a box
         of neighbouring elements of input 0; None where it is anything else."""
         return None
+
+    @property
+    def subgraph(self) -> Graph | None:
+        """The graph that the operator runs, to which passes apply as well; None for none."""
+        return None
+
+    def with_subgraph(self, graph: Graph) -> Op:
+        """The operator with another form of its graph: the same variables, the same outputs."""
+        raise NotImplementedError(f"{type(self).__name__} holds no graph")
 
     @property
     def default_dtype(self) -> str | None:

@@ -23,9 +23,11 @@ from .expand import ExpandComposites
 from .fold_constants import FoldConstants
 from .fold_scale import FoldScale
 from .fuse import Fuse
+from .hoist_from_loops import HoistFromLoops
 from .infer_types import InferTypes
 from .inference_form import InferenceForm
 from .manager import Pass, Pipeline
+from .merge_loops import MergeLoops
 from .share_padding import SharePadding
 from .simplify import Simplify
 
@@ -35,6 +37,17 @@ CANONICAL: tuple[Pass, ...] = (
     Simplify(),
     # Before merging: what looks at shapes alone then looks at one value.
     DetachShapes(),
+    EliminateCommonSubexpressions(),
+    # Before dead code: the loop that the loss reads and the one that its gradient reads differ in
+    # their results.
+    MergeLoops(),
+    EliminateDeadCode(),
+)
+
+LOOPS: tuple[Pass, ...] = (
+    HoistFromLoops(),
+    Simplify(),
+    FoldConstants(),
     EliminateCommonSubexpressions(),
     EliminateDeadCode(),
 )
@@ -82,7 +95,7 @@ def optimisation(
     """
     passes: tuple[Pass, ...] = ()
     if level >= 1:
-        passes += CANONICAL if training else (*CANONICAL, *SCALES)
+        passes += (*CANONICAL, *LOOPS) if training else (*CANONICAL, *LOOPS, *SCALES)
     passes += more
     if level >= 2:
         if rates is not None and tolerance > 1.0 and not training:

@@ -61,7 +61,7 @@ class LLVMTarget:
 
     def object(self, program: Program, text: str, options: Options) -> bytes:
         """The object file to ship.  Raises: TargetError when Python would be called back."""
-        hosts = [s for s in program.steps if isinstance(s, HostStep)]
+        hosts = [s for s in program.timeline if isinstance(s, HostStep)]
         if hosts:
             raise TargetError(
                 f"{program.name}: host operator {hosts[0].node.op.name} in node {hosts[0].name} "
