@@ -35,7 +35,6 @@ from ...kernel.rewrite import walk
 from .abi import ALIGNMENT
 from .statements import STACK_LIMIT
 
-
 STORE_COST = 4
 """Instructions that one store to memory counts as: it stands for the traffic of its operands too,
 which are used once where they are not in registers."""

@@ -131,7 +131,10 @@ def _are_apart(first: PhaseCall, then: PhaseCall, overlaps: Overlaps) -> bool:
             if a.buffer is b.buffer:
                 if not a.is_apart(b):
                     return False
-            elif a.buffer in places and b.buffer in places:
-                if overlaps.may_overlap(places[a.buffer], places[b.buffer]):
-                    return False
+            elif (
+                a.buffer in places
+                and b.buffer in places
+                and overlaps.may_overlap(places[a.buffer], places[b.buffer])
+            ):
+                return False
     return True

@@ -260,9 +260,11 @@ over:
 
 
 def declare_next(module: ModuleBuilder, machine: Machine) -> str:
-    """The name of `i64 (ptr member, ptr counts, i64 items)`, put into the module once: the number of
-    a chunk to run, or -1 when the stage is over.  `counts` has the chunks of each item; they are
-    numbered through all items."""
+    """The name of `i64 (ptr member, ptr counts, i64 items)`, put into the module once.
+
+    It returns the number of a chunk to run, or -1 when the stage is over.  `counts` has how many
+    chunks each item has; they are numbered through all items.
+    """
     declaration, pause = _PAUSES.get(machine.triple.split("-")[0], ("", ""))
     if declaration:
         module.declare(declaration)
