@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from symgraph.kernel.memory.interval import Interval, granule
+from .interval import Interval, granule
 
 Ints = npt.NDArray[np.signedinteger[Any]]  # int64; small tables are int32 for speed
 Bools = npt.NDArray[np.bool_]
