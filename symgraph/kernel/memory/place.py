@@ -32,10 +32,12 @@ from .interval import (
 from .problem import Ints, Problem, components
 from .relaxation import entries
 from .search import MOST_BUFFERS, Outcome, search
+from .weld import unwelded, weld, welded
 
 WIDTHS = (16, 24, 4, 32, 8, 48)
 DEPTHS = (8.0, 1000.0, 2.0, 1000.0, 30.0, 1000.0)
-FIRST_GAP = 0.04
+FIRST_GAP = 0.5
+WELDED_SHARE = 3
 WIDEN = 1.25
 SPREAD = 0.6
 BLAME = 0.5
@@ -119,11 +121,24 @@ def _plan_parts(problems: Sequence[Problem], budget: _Budget, seed: int) -> list
 
 
 def _improved(plan: _Plan, target: int, budget: _Budget, seed: int) -> _Plan:
-    """A quick exact try, then the beam, then exact search for what is left of the budget."""
-    work = budget.work
-    plan = _searched(plan, target, budget, work // 20)
-    plan = _beamed(plan, max(target, plan.least), budget, work - work // 5, seed)
+    """A quick exact try, the beam over welded buffers, over all, and exact search at the end."""
+    plan = _searched(plan, target, budget, budget.work // 20)
+    if plan.peak > max(target, plan.least) and (plan.problem.alignments == 1).all():
+        plan = _welded(plan, max(target, plan.least), budget, budget.work // WELDED_SHARE, seed)
+    plan = _beamed(plan, max(target, plan.least), budget, budget.work * 4 // 5, seed)
     return _searched(plan, target, budget, budget.work)
+
+
+def _welded(plan: _Plan, target: int, budget: _Budget, work: int, seed: int) -> _Plan:
+    """The beam over blocks of buffers that look like the pieces of one."""
+    blocks = weld(plan.problem)
+    if len(blocks) == plan.problem.count:
+        return plan
+    problem = welded(plan.problem, blocks)
+    packing = portfolio(problem)
+    small = _Plan(problem, packing.offsets, packing.peak, problem.bound, packing.method)
+    small = _beamed(small, target, budget, work, seed)
+    return plan.better(unwelded(plan.problem, blocks, small.offsets), f"welded, {small.method}")
 
 
 def _beamed(plan: _Plan, target: int, budget: _Budget, work: int, seed: int) -> _Plan:
@@ -138,8 +153,13 @@ def _beamed(plan: _Plan, target: int, budget: _Budget, work: int, seed: int) -> 
     directions = (plan.problem, plan.problem.mirrored())
     troubles = tuple(np.ones(plan.problem.sections) for _ in directions)
     urgency = np.ones(plan.problem.count)
-    floor_work, most, attempt, gap = budget.work - work, work // 5, 0, target * FIRST_GAP
-    while plan.peak > target and budget.work > floor_work and not budget.late:
+    floor_work, most, attempt, gap = (
+        budget.work - work,
+        work // 5,
+        0,
+        (plan.peak - target) * FIRST_GAP,
+    )
+    while plan.peak > target and budget.work > max(0, floor_work) and not budget.late:
         mode = attempt // 2 % len(WIDTHS)
         weights, width = Weights(depth=DEPTHS[mode]), WIDTHS[mode]
         if attempt >= 2 * len(WIDTHS):
