@@ -33,9 +33,14 @@ class Artifact:
             ("code", f"{made['object']['code_nbytes']:,} bytes"),
             ("weights", f"{self.signature.weights_nbytes:,} bytes, {made['weights']['kind']}"),
             ("workspace", f"{made['workspace']['nbytes']} bytes"),
+            ("stack", _stack(made["stack"]["nbytes"])),
             ("operations", "not known" if made["flops"] is None else f"{made['flops']}"),
             ("kernels", f"{len(made['kernels'])}"),
             ("machine", f"{made['machine']['platform']}, {', '.join(made['machine']['versions'])}"),
         ]
         width = max(len(left) for left, _ in rows)
         return "\n".join(f"{left:<{width}}  {right}" for left, right in rows)
+
+
+def _stack(nbytes: int | None) -> str:
+    return "not known" if nbytes is None else f"{nbytes:,} bytes at most"

@@ -11,7 +11,7 @@ from typing import Any
 from ..aot import export
 from ..errors import InputError
 from .arrays import parameters
-from .command import Command, add_model, given_shapes
+from .command import Command, add_algorithms, add_model, given_shapes
 from .model_argument import load_model
 
 
@@ -49,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="the same bits on every processor (slower)"
     )
+    add_algorithms(parser)
     parser.add_argument(
         "--weights",
         choices=("embedded", "file", "pointer"),
@@ -69,7 +70,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=SIZES",
         help="faster versions for these sizes of an open extent, e.g. N=1,32",
     )
-    for name, unit in (("workspace", "bytes"), ("text", "bytes of code"), ("flops", "operations")):
+    for name, unit in (
+        ("workspace", "bytes"),
+        ("text", "bytes of code"),
+        ("stack", "bytes of stack"),
+        ("flops", "operations"),
+    ):
         parser.add_argument(
             f"--max-{name}", metavar="N", help=f"fail above this many {unit}; K, M, G are allowed"
         )
@@ -96,6 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
         ranges=given_ranges(arguments.dim),
         specialise=given_sizes(arguments.specialise),
         budgets=given_budgets(arguments),
+        **({} if arguments.algorithms is None else {"algorithms": arguments.algorithms}),
     )
     print(artifact)
     print(f"done in {time.monotonic() - started:.1f} s", file=sys.stderr)
@@ -117,7 +124,7 @@ def given_sizes(items: list[str]) -> dict[str, tuple[int, ...]]:
 def given_budgets(arguments: argparse.Namespace) -> dict[str, int]:
     """The limits that were given: 256K is 256 * 1024.  Raises: InputError."""
     found = {}
-    for name in ("workspace", "text", "flops"):
+    for name in ("workspace", "text", "stack", "flops"):
         text = getattr(arguments, f"max_{name}")
         if text is None:
             continue

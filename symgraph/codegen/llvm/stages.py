@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ...ir.program import KernelStep, ProgramBuffer
+from ...ir.program import KernelStep, ProgramBuffer, RepeatStep
 from ...kernel import dims
 from ...kernel.dims import Dim
 from .functions import PhaseFunction
@@ -39,6 +39,17 @@ class PhaseCall:
     @property
     def phase(self) -> Phase:
         return self.function.phase
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoopCalls:
+    """The calls of a loop's steps."""
+
+    loop: RepeatStep
+    calls: tuple[Call, ...]
+
+
+Call = PhaseCall | LoopCalls
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ from .reorder import reorder
 from .split import split
 from .stage import stage
 from .unroll import unroll
+from .unroll_choices import unroll_choices
 from .vectorise import vectorise
 from .vectorise_reduction import vectorise_reduction
 
@@ -30,6 +31,7 @@ __all__ = [
     "split",
     "stage",
     "unroll",
+    "unroll_choices",
     "vectorise",
     "vectorise_reduction",
 ]
