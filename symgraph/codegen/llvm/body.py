@@ -22,7 +22,7 @@ from .functions import argument_types
 from .indices import Indices
 from .machine import Machine
 from .overlaps import Overlaps
-from .stages import Item, PhaseCall, Stage, stages
+from .stages import Call, Item, LoopCalls, PhaseCall, Stage, stages
 
 CHUNK_COST = 40_000
 """Estimated instructions (about 10 us) that a chunk should have where a thread has several."""
@@ -66,7 +66,7 @@ class BodyEmitter(Indices):
         self.variables[PARTS] = (0, "%parts")
         self.ranges[PARTS] = (1, None)
 
-    def emit(self, symbol: str, calls: Sequence[PhaseCall]) -> str:
+    def emit(self, symbol: str, calls: Sequence[Call]) -> str:
         """The text of the function that runs the calls in order."""
         builder = self.builder
         ready, inside = builder.block("ready"), builder.block("run")
@@ -85,10 +85,46 @@ class BodyEmitter(Indices):
         ready.lines.append(f"br label %{inside.name}")
         return builder.text(f"define internal void @{symbol}({PARAMETERS}) nounwind")
 
-    def steps(self, calls: Sequence[PhaseCall]) -> None:
+    def steps(self, calls: Sequence[Call]) -> None:
         """Calls in order, from the current place on; all their chunks are done where it ends."""
+        waiting: list[PhaseCall] = []
+        for call in calls:
+            if isinstance(call, PhaseCall):
+                waiting.append(call)
+                continue
+            self._stages(waiting)
+            waiting = []
+            self._repeat(call)
+        self._stages(waiting)
+
+    def _stages(self, calls: Sequence[PhaseCall]) -> None:
         for stage in stages(calls, self.overlaps):
             self._stage(stage)
+
+    def _repeat(self, loop: LoopCalls) -> None:
+        """for counter in 0 .. count-1: steps, on every thread."""
+        builder, counter = self.builder, loop.loop.counter
+        count = self.scalar(loop.loop.count)
+        head, inside, after = (builder.block(n) for n in ("repeat", "steps", "done"))
+        some = builder.pure(f"icmp sgt i64 {count}, 0")
+        before = builder.current
+        builder.line(f"br i1 {some}, label %{head.name}, label %{after.name}")
+        builder.place(head)
+        builder.open(head)
+        name, following = builder.fresh(), builder.fresh()
+        self.variables[counter] = (builder.depth, name)
+        builder.place(inside)
+        self.steps(loop.calls)
+        latch = builder.current
+        builder.line(f"{following} = add nuw nsw i64 {name}, 1")
+        more = builder.fresh()
+        builder.line(f"{more} = icmp slt i64 {following}, {count}")
+        builder.line(f"br i1 {more}, label %{head.name}, label %{after.name}")
+        head.lines.insert(0, f"{name} = phi i64 [0, %{before.name}], [{following}, %{latch.name}]")
+        head.lines.append(f"br label %{inside.name}")
+        builder.close()
+        del self.variables[counter]
+        builder.place(after)
 
     # -- where things lie ----------------------------------------------------------------------
 

@@ -6,9 +6,11 @@ the same text, byte for byte.  Equal kernels are written once for each way their
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...ir.program import KernelStep, Program
+from ...errors import InternalError
+from ...ir.program import KernelStep, Program, RepeatStep, Step
 from ...kernel import dims
 from ...kernel.dims import Dim
 from ...kernel.ir import Kernel
@@ -19,7 +21,7 @@ from .functions import PhaseFunction, Sharing, emit_kernel
 from .machine import Machine
 from .overlaps import Overlaps
 from .phases import KernelPhases, split_phases
-from .stages import PhaseCall
+from .stages import Call, LoopCalls, PhaseCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +37,25 @@ class Layout:
 def layout(program: Program, single: bool = False) -> Layout:
     """The workspace's size and the entry of each segment (see `segments`)."""
     split = {k: split_phases(k) for k in dict.fromkeys(program.kernels)}
-    work: Dim = 0
-    for kernel in program.kernels:
-        for phase in split[kernel].phases:
-            work = dims.add(work, phase.cost)
+    work = _work(program.steps, split)
     count = len(segments(program, single))
     if count == 1 and not single:
         symbols: tuple[str, ...] = (abi.run_symbol(program.name),)
     else:
         symbols = tuple(abi.segment_symbol(program.name, n) for n in range(count))
     return Layout(workspace_plan(program, list(split.values())), symbols, work)
+
+
+def _work(steps: Sequence[Step], split: Mapping[Kernel, KernelPhases]) -> Dim:
+    """Estimated instructions of the steps; those of a loop as often as it runs them."""
+    total: Dim = 0
+    for step in steps:
+        if isinstance(step, RepeatStep):
+            total = dims.add(total, dims.mul(step.count, _work(step.steps, split)))
+        elif isinstance(step, KernelStep):
+            for phase in split[step.kernel].phases:
+                total = dims.add(total, phase.cost)
+    return total
 
 
 def emit_program(program: Program, machine: Machine, single: bool = False) -> str:
@@ -76,7 +87,12 @@ class _ProgramEmitter:
         )
         return self.module.text(header)
 
-    def _calls(self, step: KernelStep) -> list[PhaseCall]:
+    def _calls(self, step: Step) -> list[Call]:
+        if isinstance(step, RepeatStep):
+            inside = tuple(call for inner in step.steps for call in self._calls(inner))
+            return [LoopCalls(step, inside)]
+        if not isinstance(step, KernelStep):
+            raise InternalError(f"host step {step.name} stands inside a loop")
         functions = self._functions(step)
         uses_shared = self.phases[step.kernel].shared_nbytes != 0
         return [PhaseCall(step, function, uses_shared) for function in functions]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...ir.program import HostStep, KernelStep, Program
+from ...ir.program import HostStep, KernelStep, Program, RepeatStep
 from ...kernel import dims
 from ...kernel.dims import Dim
 from . import abi, team
@@ -22,7 +22,7 @@ from .indices import Indices
 from .machine import Machine
 from .overlaps import Overlaps
 from .phases import KernelPhases
-from .stages import PhaseCall, is_shared
+from .stages import Call, LoopCalls, is_shared
 
 TEAM_CUTOFF = 20_000
 """Estimated instructions of all shared phases (about 5 us) below which nothing is handed over."""
@@ -59,14 +59,18 @@ def workspace_plan(program: Program, kernels: Sequence[KernelPhases]) -> Workspa
     return WorkspacePlan(dims.align(arena, abi.ALIGNMENT), shared, dims.add(own, line), line)
 
 
-def segments(program: Program, single: bool = False) -> tuple[tuple[KernelStep, ...], ...]:
-    """The kernel steps between host steps; one more than there are host steps.
+NativeStep = KernelStep | RepeatStep
+"""What runs without Python."""
+
+
+def segments(program: Program, single: bool = False) -> tuple[tuple[NativeStep, ...], ...]:
+    """The steps between host steps; one more than there are host steps.
 
     With `single` every step is a segment of its own, an empty one where a host step stands.
     """
     if single:
-        return tuple((s,) if isinstance(s, KernelStep) else () for s in program.steps)
-    found: list[list[KernelStep]] = [[]]
+        return tuple(() if isinstance(s, HostStep) else (s,) for s in program.steps)
+    found: list[list[NativeStep]] = [[]]
     for step in program.steps:
         if isinstance(step, HostStep):
             found.append([])
@@ -90,7 +94,7 @@ class EntryEmitter(Indices):
         self.program = program
         self.workspace = workspace
 
-    def emit(self, symbol: str, calls: Sequence[PhaseCall], overlaps: Overlaps) -> None:
+    def emit(self, symbol: str, calls: Sequence[Call], overlaps: Overlaps) -> None:
         """Add the function that runs the calls, and those that it needs, to the module."""
         work = shared_work(calls)
         has_team = not isinstance(work, int) or work >= TEAM_CUTOFF
@@ -203,11 +207,13 @@ class EntryEmitter(Indices):
         builder.place(cleared)
 
 
-def shared_work(calls: Sequence[PhaseCall]) -> Dim:
-    """Estimated instructions of what may be cut into chunks."""
+def shared_work(calls: Sequence[Call]) -> Dim:
+    """Estimated instructions of what may be cut into chunks, as often as it runs."""
     total: Dim = 0
     for call in calls:
-        if is_shared(call.phase):
+        if isinstance(call, LoopCalls):
+            total = dims.add(total, dims.mul(call.loop.count, shared_work(call.calls)))
+        elif is_shared(call.phase):
             total = dims.add(total, call.phase.cost)
     return total
 

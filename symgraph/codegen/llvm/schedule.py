@@ -13,6 +13,7 @@ from ...kernel.transform.drop_unit_loops import drop_unit_loops
 from ...kernel.transform.hoist_scalars import hoist_scalars
 from ...kernel.transform.locate import uses
 from ...kernel.transform.sink_condition import loops_of_branches, sink_condition
+from ...kernel.transform.unroll_choices import unroll_choices
 from .machine import Machine
 from .phases import cost
 from .schedule_contraction import tile_contraction
@@ -38,7 +39,7 @@ def schedule_kernel(
     """
     if level == 0:
         return kernel
-    flat = flatten_axes(drop_unit_loops(hoist_scalars(kernel)))
+    flat = unroll_choices(flatten_axes(drop_unit_loops(hoist_scalars(kernel))))
     if level >= 2:
         tiled = tile_contraction(flat, machine, constants)
         if tiled is not None:

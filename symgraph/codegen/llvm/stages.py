@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ...ir.program import KernelStep, ProgramBuffer
+from ...ir.program import KernelStep, ProgramBuffer, RepeatStep
 from ...kernel import dims
 from ...kernel.dims import Dim
 from .functions import PhaseFunction
@@ -45,6 +45,17 @@ class PhaseCall:
     def touched(self) -> tuple[Touched, ...]:
         """The elements of the kernel's buffers that this phase touches."""
         return self.function.touched
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoopCalls:
+    """The calls of a loop's steps."""
+
+    loop: RepeatStep
+    calls: tuple[Call, ...]
+
+
+Call = PhaseCall | LoopCalls
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,7 @@ from .sink_condition import sink_condition
 from .split import split
 from .stage import stage
 from .unroll import unroll
+from .unroll_choices import unroll_choices
 from .vectorise import vectorise
 from .vectorise_reduction import vectorise_reduction
 
@@ -32,6 +33,7 @@ __all__ = [
     "split",
     "stage",
     "unroll",
+    "unroll_choices",
     "vectorise",
     "vectorise_reduction",
 ]

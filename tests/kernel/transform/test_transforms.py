@@ -24,11 +24,12 @@ from symgraph.kernel.transform import (
     split,
     stage,
     unroll,
+    unroll_choices,
     vectorise,
     vectorise_reduction,
 )
 
-from .kernels import assert_same, bias, exponential, loop_vars, product, total
+from .kernels import assert_same, bias, choices, exponential, loop_vars, product, total
 
 N = DimVar("N")
 EXTENTS = st.sampled_from([0, 1, 2, 3, 7, 16, 17, 33])
@@ -302,3 +303,31 @@ def test_scalars_of_several_stages_stand_first() -> None:
     lines = [line.strip() for line in kernel_text(kernel).splitlines()]
     allocs = [n for n, line in enumerate(lines) if line.startswith("alloc")]
     assert allocs == list(range(allocs[0], allocs[0] + len(allocs)))
+
+
+def test_choices_are_written_out_innermost() -> None:
+    assert body_text(unroll_choices(choices(3, 8))) == (
+        "  parallel j < 4:\n"
+        "    unroll i < 3:\n"
+        "      unroll j_1 < 2:\n"
+        "        out[i,j_1+2*j] = where((i) == 0, where((j_1) == 0, x[j], neg(x[j])), "
+        "where((i) == 1, x[j] + 1.0, x[j] * 2.0))\n"
+    )
+
+
+def test_choices_that_do_not_divide_a_loop_get_a_condition() -> None:
+    assert "        if (j_1+2*j) < (7):\n" in body_text(unroll_choices(choices(3, 7)))
+    assert "        if (j_1+2*j) < (N):\n" in body_text(unroll_choices(choices(3, N)))
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 16, 17])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_written_out_choices_keep_what_is_computed(n, dtype) -> None:
+    kernel = choices(3, N, dtype)
+    assert_same(kernel, unroll_choices(kernel), {"N": n})
+
+
+def test_loops_without_choices_stay() -> None:
+    for kernel in (bias(3, 5), total(3, 5), choices(9, 5)):
+        text = kernel_text(unroll_choices(kernel))
+        assert ("unroll i" in text, "unroll r" in text) == (False, False)

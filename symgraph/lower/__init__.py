@@ -1,8 +1,9 @@
 """From a typed graph to a program of naive kernels: the one step that changes the kind of IR.
 
 Every node becomes one kernel, a fused node too; views become buffers over the same bytes; host
-operators become calls back.  What is joined is written where the join wants it, and what is cut is
-read where it lies, wherever that needs no copy.  Nothing here knows an operator by name.
+operators become calls back, loops become steps that are repeated (loop.py).  What is joined is
+written where the join wants it, and what is cut is read where it lies, wherever that needs no copy.
+Nothing here knows an operator by name.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .errors import InternalError, ShapeError
-from .ir.compose import apply_forward, literal, literal_tensor
-from .ir.graph import Graph
-from .ir.node import Node, Value
-from .ir.op import Constant, Variable
-from .ir.parts import cut_offsets, is_made, join_offsets, viewed
-from .ir.program import (
+from ..errors import ShapeError
+from ..ir.graph import Graph
+from ..ir.node import Node, Value
+from ..ir.op import Constant, Variable
+from ..ir.parts import cut_offsets, is_made, join_offsets, viewed
+from ..ir.program import (
     Check,
     ConstantData,
     HostStep,
@@ -25,15 +25,21 @@ from .ir.program import (
     Program,
     ProgramBuffer,
     Step,
+    leaves,
 )
-from .ir.symbol import output_names
-from .ir.tensor_type import TensorType
-from .kernel import dims, loops
-from .kernel.compute import Tensor, compute
-from .kernel.dims import Dim, DimVar
-from .kernel.dtypes import as_dtype
-from .kernel.in_place import in_place_positions
-from .kernel.ir import Buffer, Kernel, Load
+from ..ir.scan import Scan
+from ..ir.symbol import output_names
+from ..ir.tensor_type import TensorType
+from ..kernel import dims, loops
+from ..kernel.compute import compute
+from ..kernel.dims import Dim, DimVar
+from ..kernel.dtypes import as_dtype
+from ..kernel.in_place import in_place_positions
+from ..kernel.ir import Buffer
+from .kernels import identifier, node_kernel
+from .loop import Place, loop_steps
+
+__all__ = ["lower", "node_kernel"]
 
 
 def lower(
@@ -98,17 +104,22 @@ class _Lowering:
                     found.setdefault(extent, Check(extent, ">=", 0, f"{why} of {extent}"))
         return list(found.values())
 
-    def _unique(self, name: str) -> str:
+    def unique(self, name: str) -> str:
+        """A name that no buffer has yet."""
         candidate, number = name, 1
         while candidate in self.taken:
             candidate, number = f"{name}_{number}", number + 1
         self.taken.add(candidate)
         return candidate
 
+    def add_constant(self, data: ConstantData) -> None:
+        """An array that the program carries, where something reads it."""
+        self.constants.append(data)
+
     def _variable(self, node: Node) -> None:
         assert isinstance(node.op, Variable)
         name = self.graph.names[node]
-        buffer = ProgramBuffer(self._unique(name), _closed(node, 0), "input", source=name)
+        buffer = ProgramBuffer(self.unique(name), _closed(node, 0), "input", source=name)
         self.buffers[node[0]] = buffer
         self.inputs.append(Port(name, buffer, node.op.role))
 
@@ -128,14 +139,14 @@ class _Lowering:
         if node.is_variable:
             return
         if isinstance(node.op, Constant):
-            buffer = ProgramBuffer(self._unique(name), _closed(node, 0), "constant", source=name)
+            buffer = ProgramBuffer(self.unique(name), _closed(node, 0), "constant", source=name)
             self.buffers[node[0]] = buffer
-            self.constants.append(ConstantData(buffer, node.op.value))
+            self.add_constant(ConstantData(buffer, node.op.value))
             return
         if node.op.is_view:
             source = self.buffers[node.inputs[0]]
             self.buffers[node[0]] = ProgramBuffer(
-                self._unique(name), _closed(node, 0), source.root.place, source, name
+                self.unique(name), _closed(node, 0), source.root.place, source, name
             )
             return
         cuts = None if any(v in self.roots for v in node.values) else cut_offsets(node)
@@ -146,7 +157,10 @@ class _Lowering:
             return
         for value in node.values:
             self._make(value)
-        if node in self.parts:
+        if isinstance(node.op, Scan):
+            ins = [Place(self.buffers[v]) for v in node.inputs]
+            self.steps += loop_steps(self, node, name, ins, self._loop_outputs(node))
+        elif node in self.parts:
             self._fill(node, self.parts[node])
         else:
             self.steps.append(self._step(node, name))
@@ -163,7 +177,7 @@ class _Lowering:
             place, offset = source.root.place, dims.add(source.start, offset)
             source = source.root
         return ProgramBuffer(
-            self._unique(label), _closed(node, value.index), place, source, label,
+            self.unique(label), _closed(node, value.index), place, source, label,
             str(node.origin), offset,
         )  # fmt: skip
 
@@ -189,16 +203,25 @@ class _Lowering:
                 whole, type = self.buffers[node[0]], value.node.types[value.index]
                 name = f"{self.graph.names[node]}_part{position}"
                 part = ProgramBuffer(
-                    self._unique(name), type, whole.root.place, whole.root, name,
+                    self.unique(name), type, whole.root.place, whole.root, name,
                     str(node.origin), dims.add(whole.start, offset),
                 )  # fmt: skip
                 self._copy_step(self.buffers[value], part, name)
+
+    def _loop_outputs(self, node: Node) -> list[list[Place]]:
+        """Where a loop's outputs belong; a last state that nothing reads is not copied out."""
+        assert isinstance(node.op, Scan)
+        read = {*self.graph.users, *self.graph.results}
+        return [
+            [Place(self.buffers[v])] if v in read or n >= len(node.op.states) else []
+            for n, v in enumerate(node.values)
+        ]
 
     def _step(self, node: Node, name: str) -> Step:
         outputs = tuple(self.buffers[v] for v in node.values)
         if node.op.is_host:
             return HostStep(node, name, tuple(self.buffers[v] for v in node.inputs), outputs)
-        kernel, used = node_kernel(node, _identifier(name), name)
+        kernel, used = node_kernel(node, identifier(name), name)
         arguments = (*(self.buffers[v] for v in used), *outputs)
         return KernelStep(kernel, arguments, name, in_place_positions(kernel), node)
 
@@ -218,7 +241,7 @@ class _Lowering:
     def _copy(self, value: Value, label: str) -> ProgramBuffer:
         """An output that is a variable, a constant or another output needs a copy."""
         type = value.node.types[value.index]
-        target = ProgramBuffer(self._unique(label), type, "output", source=label)
+        target = ProgramBuffer(self.unique(label), type, "output", source=label)
         self._copy_step(self.buffers[value], target, label)
         return target
 
@@ -227,12 +250,12 @@ class _Lowering:
         assert shape is not None
         source, out = Buffer("x", shape, dtype), Buffer("y", shape, dtype)
         copied = compute(shape, lambda *i: source[i], name="y")
-        kernel = loops.lower(_identifier(f"copy_{label}"), (source,), ((out, copied),), label)
+        kernel = loops.lower(identifier(f"copy_{label}"), (source,), ((out, copied),), label)
         self.steps.append(KernelStep(kernel, (old, new), f"copy {label}"))
 
     def _used_constants(self) -> tuple[ConstantData, ...]:
         """Numbers that became part of an expression need no place in memory."""
-        used = {buffer.root for step in self.steps for buffer in step.arguments}
+        used = {buffer.root for step in leaves(self.steps) for buffer in step.arguments}
         return tuple(data for data in self.constants if data.buffer in used)
 
     def _dims(self) -> tuple[DimVar, ...]:
@@ -289,50 +312,3 @@ def _closed(node: Node, index: int) -> TensorType:
             f"inputs, or declare it"
         )
     return type
-
-
-def _identifier(name: str) -> str:
-    text = "".join(c if c.isalnum() and c.isascii() else "_" for c in name)
-    return text if text and not text[0].isdigit() else f"k_{text}"
-
-
-def node_kernel(node: Node, kernel_name: str, origin: str) -> tuple[Kernel, tuple[Value, ...]]:
-    """The naive kernel of one node, and the values its inputs stand for."""
-    used: dict[Value, Buffer] = {}
-    for value in node.inputs:
-        if value not in used and literal(value) is None:
-            type = value.node.types[value.index]
-            assert type.shape is not None
-            used[value] = Buffer(_identifier(value.node.label), type.shape, as_dtype(type.dtype))
-    tensors = [_tensor(value, used) for value in node.inputs]
-    results = apply_forward(node, tensors)
-    outputs = []
-    for value, result in zip(node.values, results, strict=True):
-        type = node.types[value.index]
-        assert type.shape is not None and type.dtype is not None
-        if result.dtype != type.dtype or len(result.shape) != len(type.shape):
-            raise InternalError(
-                f"{node.op.name}: forward gives {result.dtype.name}{dims.dim_text(result.shape)}, "
-                f"inference says {type}"
-            )
-        several = node.op.output_count > 1
-        label = node.op.output_names[value.index] if several else "out"
-        outputs.append((Buffer(label, type.shape, type.dtype), result))
-    kernel = loops.lower(kernel_name, tuple(used.values()), outputs, origin)
-    return _drop_unread(kernel, used)
-
-
-def _drop_unread(kernel: Kernel, used: Mapping[Value, Buffer]) -> tuple[Kernel, tuple[Value, ...]]:
-    """Inputs that no expression reads (only their shape mattered) are not passed."""
-    from .kernel.rewrite import expressions, walk
-
-    read = {e.tensor for top in expressions(kernel.body) for e in walk(top) if isinstance(e, Load)}
-    kept = [(v, b) for v, b in used.items() if b in read]
-    inputs = tuple(b for _, b in kept)
-    trimmed = Kernel(kernel.name, inputs, kernel.outputs, kernel.dims, kernel.body, kernel.origin)
-    return trimmed, tuple(v for v, _ in kept)
-
-
-def _tensor(value: Value, used: Mapping[Value, Buffer]) -> Tensor:
-    number = literal(value)
-    return used[value] if number is None else literal_tensor(number)
