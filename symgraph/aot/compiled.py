@@ -104,6 +104,8 @@ def _drafts(entry: int, request: Request, target: LLVMTarget) -> Iterator[_Draft
     for cpu in request.cpus:
         options = request.options.with_(cpu=cpu)
         for extents in (*request.special_extents(), {}):
+            at = ", ".join(f"{k}={v}" for k, v in extents.items())
+            request.progress(f"graph to kernels for {cpu or 'the processor'}{at and f' at {at}'}")
             program = _build(request, options, _fixed_shapes(request, extents)).program(target)
             refuse_host_operators(program)
             yield _Draft(entry, level_of(target.machine(options)), extents, options, program)

@@ -60,6 +60,8 @@ class EntryPoint:
         self.work = flops_by_node(typed)
         check_workspace(request.budgets, signature, self.program)
         check_flops(request.budgets, signature, self.work)
+        if request.selftest:
+            request.progress("self-test")
         self.selftest = self._selftest() if request.selftest else None
         self.description = self._description()
 

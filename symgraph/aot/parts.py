@@ -21,9 +21,9 @@ from .budgets import check_stack, check_text
 from .describe import describe_stack
 from .entry_point import EntryPoint
 from .header_entries import entries_header
+from .kinds import ADAPTERS
 from .object_file import read_object
 from .packaging import (
-    ADAPTERS,
     adapter_files,
     cmake_config,
     cpp_header,
@@ -48,6 +48,7 @@ class Parts:
         self.request, self.platform = first.request, first.platform
         self.signature, self.block = first.signature, first.block
         self.description = self._description()
+        self.request.progress("machine code")
         self.object = self._object()
         found = read_object(self.object)
         check_text(self.request.budgets, found.code_nbytes, found.functions)
@@ -141,6 +142,8 @@ class Parts:
         }
         made: dict[str, tuple[str, bytes]] = {}
         for kind in self.request.emit:
+            if kind in ("so", "whl"):
+                self.request.progress("shared library")
             if kind in ADAPTERS:
                 made |= {file: (file, data) for file, data in adapter_files(kind).items()}
             elif kind == "whl":
