@@ -711,7 +711,7 @@ def _coarser(a: Dim, b: int, ranges: Ranges) -> tuple[Dim, int, Dim] | None:
     for step in sorted({math.gcd(b, c) for _, c in terms} - {1, b}, reverse=True):
         rest = _make({m: c for m, c in terms if c % step}, constant % step)
         low, high = bounds(rest, ranges)
-        if low is not None and high is not None and 0 <= low and high < step:
+        if low is not None and high is not None and low >= 0 and high < step:
             whole = exact_quotient(add(a, mul(rest, -1)), step)
             return None if whole is None else (whole, step, rest)
     return None

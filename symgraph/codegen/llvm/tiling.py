@@ -25,11 +25,23 @@ from .machine import Machine
 from .memory import MOST_STRIDE
 from .strides import Access
 
-LOAD_COST = 1.0
-"""A load, against a multiplication of vectors: as many of both can start in a cycle."""
+LOAD_COST = 1.2
+"""A load, against a multiplication of vectors: hardly as many of them as of those can start in a
+cycle."""
 
-HIDDEN_LOAD_COST = 0.1
+HIDDEN_LOAD_COST = 0.03
 """What a load costs beside enough multiplications: it may cross a line or miss the cache."""
+
+NEAR_BYTES = 32 * 1024
+"""What of an operand stays in the nearest cache while a tile passes by."""
+
+PANEL_BYTE_COST = 0.01
+"""A byte of vectors that comes from the second cache, against a multiplication of vectors."""
+
+SCATTERED_ROWS_COST = 1.03
+"""What rows cost that lie further apart than a few lines: each is in a page of its own."""
+
+SCATTERED_BYTES = 512
 
 HORIZONTAL_COST = 9.0
 """Adding up the lanes of one accumulator."""
@@ -46,7 +58,7 @@ MASK_COST = 1.1
 CACHE_BYTES = 768 * 1024
 """What of a core's own cache an operand may take and stay there between tiles."""
 
-FAR_BYTE_COST = 0.1
+FAR_BYTE_COST = 0.03
 """A byte that does not come from a core's own cache, against a multiplication of vectors."""
 
 CACHE_SETS, CACHE_WAYS, LINE_BYTES = 64, 12, 64
@@ -206,6 +218,8 @@ def _column_tiles(
     height = 1 if row is None else _size(found.extent(row))
     vectors = [a for a in found.loads if _moves(found, a, column)]
     shared = [a for a in vectors if row is None or not _moves(found, a, row)]
+    nbytes = max((a.buffer.dtype.nbytes for a in vectors), default=4)
+    scattered = row is not None and any(_is_far(found, a, row) for a in scalars)
     width = lanes
     while width >= 4:
         count = -(-size // width) if blocks is None else _size(found.extent(blocks))
@@ -229,8 +243,13 @@ def _column_tiles(
             partial = _partial(count, columns, tiles) if blocks is None else 1.0
             useful = real_rows * columns * width / partial
             masked = not isinstance(found.extent(column), int) or size % width != 0
+            panel = _depth_of(found) * columns * width * nbytes
+            if panel > NEAR_BYTES:
+                # The vectors that the rows share; those of one row alone are loaded anyway.
+                work += PANEL_BYTE_COST * len(shared) * columns * width * nbytes
             cost = work * wasted / useful / partial
             if row is not None:
+                cost *= SCATTERED_ROWS_COST if scattered else 1.0
                 crowded = max((_crowding(found, a, row, rows) for a in scalars), default=0.0)
                 cost *= 1.0 + CROWDED_COST * crowded
             cost = cost * (MASK_COST if masked else 1.0) + pack
@@ -242,6 +261,12 @@ def _column_tiles(
 
 def _is_short(step: Dim | None) -> bool:
     return isinstance(step, int) and 1 <= step <= MOST_STRIDE
+
+
+def _is_far(found: Contraction, access: Access, row: LoopVar) -> bool:
+    """Neighbouring rows of an operand lie further apart than a few lines."""
+    step = found.stride_of(access, row)
+    return not isinstance(step, int) or abs(step) * access.buffer.dtype.nbytes > SCATTERED_BYTES
 
 
 def _crowding(found: Contraction, access: Access, row: LoopVar, rows: int) -> float:
