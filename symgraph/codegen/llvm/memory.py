@@ -307,6 +307,12 @@ class MemoryAccess(Indices):
         numbers = ", ".join(f"i64 {n}" for n in range(lanes))
         return new(f"icmp sgt {type} {wide}, <{numbers}>")
 
+    def prefetch(self, buffer: Buffer, index: tuple[Dim, ...]) -> None:
+        """Bring the line of an element into the second cache."""
+        self.builder.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        pointer = self.pointer(buffer, self.element_offset(buffer, index))
+        self.builder.line(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 2, i32 1)")
+
     # -- stores --------------------------------------------------------------------------------
 
     def store(self, buffer: Buffer, index: tuple[Dim, ...], value: Value) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ...kernel import dims
 from ...kernel.dims import Dim, LoopVar
 from ...kernel.ir import Buffer, For
 from ...kernel.packing import packing_of
@@ -408,28 +409,38 @@ def choose_order(found: Contraction, tile: Tile) -> tuple[str, int]:
     return best
 
 
+def _footprint(access: Access, inside: dict[LoopVar, int]) -> int:
+    """Bytes of a buffer that loops of these extents touch; overlapping windows count once."""
+    nbytes = access.buffer.dtype.nbytes
+    for dim, extent in zip(access.index, access.buffer.shape, strict=True):
+        width = 1
+        for var, count in inside.items():
+            step = dims.coefficient(dim, var)
+            if step is None:
+                width *= count
+            elif isinstance(step, int):
+                width += abs(step) * (count - 1)
+        nbytes *= min(width, extent) if isinstance(extent, int) else width
+    return nbytes
+
+
 def _traffic(found: Contraction, loops: Trips, sizes: dict[LoopVar, int]) -> int:
     """Bytes read from afar: an operand is read again for every round of a loop that does not move
     along it when what one round touches is more than the near cache keeps."""
     moving = [[_moves(found, a, var) for var, _ in loops] for a in found.loads]
-    touched = []
-    for access in found.loads:
-        nbytes = access.buffer.dtype.nbytes
-        for var, extent in sizes.items():
-            if _moves(found, access, var):
-                nbytes *= extent
-        touched.append(nbytes)
+    inside = dict(sizes)
     wholes = [a.buffer.nbytes for a in found.loads]
-    rounds = [1] * len(touched)
+    rounds = [1] * len(found.loads)
     for position in reversed(range(len(loops))):
-        trips = loops[position][1]
+        var, trips = loops[position]
+        touched = [_footprint(a, inside) for a in found.loads]
         held = sum(min(n, w) if isinstance(w, int) else n
                    for n, w in zip(touched, wholes, strict=True))  # fmt: skip
+        inside[var] = inside.get(var, 1) * trips
         for number, moves in enumerate(moving):
-            if moves[position]:
-                touched[number] *= trips
-            elif held > CACHE_BYTES:
+            if not moves[position] and held > CACHE_BYTES:
                 rounds[number] *= trips
+    touched = [_footprint(a, inside) for a in found.loads]
     total = 0
     for nbytes, whole, times in zip(touched, wholes, rounds, strict=True):
         once = min(nbytes, whole) if isinstance(whole, int) else nbytes
