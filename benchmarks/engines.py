@@ -16,6 +16,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,8 @@ def openvino_engine(folder: Path, threads: int, inputs: dict[str, Any]) -> Runne
 
 ENGINES: dict[str, Callable[..., Runner]] = {
     "symgraph": symgraph_engine,
+    "symgraph-direct": partial(symgraph_engine, algorithms="direct"),
+    "symgraph-fast": partial(symgraph_engine, algorithms="fast"),
     "onnxruntime": onnxruntime_engine,
     "openvino": openvino_engine,
 }

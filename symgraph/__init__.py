@@ -137,7 +137,7 @@ from .ops.pooling import (
     global_max_pool2d,
 )
 from .ops.random import dropout, random_bernoulli, random_normal, random_uniform
-from .ops.recurrent import gru_cell, lstm, lstm_cell, rnn_cell
+from .ops.recurrent import gru, gru_cell, lstm, lstm_cell, rnn, rnn_cell
 from .ops.reduction import all, any, argmax, argmin, max, min, prod, sum
 from .ops.regression_loss import (
     binary_cross_entropy,
@@ -150,6 +150,7 @@ from .ops.regression_loss import (
     smooth_l1_loss,
     triplet_loss,
 )
+from .ops.scan import scan
 from .ops.shape import (
     expand_dims,
     flatten,
@@ -293,6 +294,7 @@ __all__ = [
     "greater_equal",
     "group",
     "group_norm",
+    "gru",
     "gru_cell",
     "hard_sigmoid",
     "hard_swish",
@@ -370,12 +372,14 @@ __all__ = [
     "reshape",
     "reshape_like",
     "rms_norm",
+    "rnn",
     "rnn_cell",
     "roll",
     "round",
     "rsqrt",
     "scalar",
     "scaled_dot_product_attention",
+    "scan",
     "selu",
     "sigmoid",
     "sign",

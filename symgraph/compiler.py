@@ -22,7 +22,7 @@ from .ir.graph import Graph
 from .ir.memory_report import MemoryReport
 from .ir.node import Node
 from .ir.op import Variable
-from .ir.program import Check, KernelStep, Port, Program, ProgramBuffer
+from .ir.program import Check, KernelStep, Leaf, Port, Program, ProgramBuffer, map_leaves
 from .ir.symbol import Expression, Group, Symbol, group, output_names
 from .kernel.compute import Tensor
 from .kernel.dims import dim_vars
@@ -153,7 +153,8 @@ class Build:
         constants = self.constants(graph)
         first = Pipeline(preparation(self.training, self.shapes, self.dtypes, constants))
         block = target.channel_block(self.options)
-        more = optimisation(self.options.level, self.training, block, self.passes)
+        rates, tolerance = target.rates(self.options), self.options.tolerance
+        more = optimisation(self.options.level, self.training, block, self.passes, rates, tolerance)
         second = Pipeline(more, first.after)
         prepared, report = first.run(graph, self.options, compare, dump)
         if self.options.stop_after in [name for name, _, _ in report.entries]:
@@ -270,19 +271,20 @@ def schedule(program: Program, target: Target, options: Options) -> Program:
     done: dict[tuple[str, frozenset[int]], Kernel] = {}
     originals: dict[tuple[Kernel, frozenset[int]], Kernel] = {}
     packs = "pack_constants" not in options.disable
-    steps = []
-    for step in program.steps:
-        if isinstance(step, KernelStep):
-            kernel = step.kernel
-            places = enumerate(step.reads) if packs else ()
-            constants = frozenset(n for n, b in places if b.root.place == "constant" and b.is_whole)
-            if (kernel, constants) not in originals:
-                key = _text_without_names(kernel), constants
-                if key not in done:
-                    verify_kernel(kernel, options.verify)
-                    done[key] = target.schedule(kernel, options, constants)
-                    verify_kernel(done[key], options.verify)
-                originals[kernel, constants] = done[key]
-            step = replace(step, kernel=originals[kernel, constants])
-        steps.append(step)
-    return program.with_(steps=tuple(steps))
+
+    def scheduled(step: Leaf) -> Leaf:
+        if not isinstance(step, KernelStep):
+            return step
+        kernel = step.kernel
+        places = enumerate(step.reads) if packs else ()
+        constants = frozenset(n for n, b in places if b.root.place == "constant" and b.is_whole)
+        if (kernel, constants) not in originals:
+            key = _text_without_names(kernel), constants
+            if key not in done:
+                verify_kernel(kernel, options.verify)
+                done[key] = target.schedule(kernel, options, constants)
+                verify_kernel(done[key], options.verify)
+            originals[kernel, constants] = done[key]
+        return replace(step, kernel=originals[kernel, constants])
+
+    return program.with_(steps=map_leaves(program.steps, scheduled))

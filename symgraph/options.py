@@ -11,6 +11,7 @@
 | SYMGRAPH_CACHE        | cache          | folder of compiled objects; empty: no cache on disk     |
 | SYMGRAPH_THREADS      | threads        | threads of an executable; 0: one for each core          |
 | SYMGRAPH_DEVICE       | device         | OpenCL device: gpu, cpu, PLATFORM:DEVICE, or a name     |
+| SYMGRAPH_ALGORITHMS   | algorithms     | direct, accurate or fast                                |
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from typing import Any
 
 from .errors import AttributeValueError
 
+ALGORITHMS: dict[str, float] = {"direct": 1.0, "accurate": 2.0, "fast": 10.0}
+"""How many times as large as an operator's own rounding error that of its form may be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -32,6 +36,9 @@ class Options:
     `profile` makes programs whose steps can be timed one by one (`Executable.profile`).
     `memory_budget` is the most bytes that intermediates may take, at open extents of 32: values
     are computed again rather than kept where that is needed (MemoryPlanError if it is impossible).
+    `algorithms` says which equivalent forms of operators may be chosen where they are faster:
+    "direct" none, "accurate" those with at most twice the operator's own rounding error, "fast"
+    those with at most ten times (docs/algorithms.md has the table).  `strict` implies "direct".
     """
 
     level: int = 2
@@ -50,6 +57,7 @@ class Options:
     profile: bool = False
     disable: tuple[str, ...] = ()
     memory_budget: int | None = None
+    algorithms: str = "accurate"
 
     def __post_init__(self) -> None:
         if self.level not in (0, 1, 2, 3):
@@ -60,8 +68,17 @@ class Options:
             raise AttributeValueError(
                 f"options: memory_budget must be >= 0 bytes, got {self.memory_budget!r}"
             )
+        if self.algorithms not in ALGORITHMS:
+            raise AttributeValueError(
+                f"options: algorithms must be {', '.join(ALGORITHMS)}, got {self.algorithms!r}"
+            )
         if self.threads < 0:
             raise AttributeValueError(f"options: threads must be >= 0, got {self.threads!r}")
+
+    @property
+    def tolerance(self) -> float:
+        """The greatest error of a form against the operator's own; 1 allows none."""
+        return 1.0 if self.strict else ALGORITHMS[self.algorithms]
 
     def with_(self, **changes: Any) -> Options:
         """A copy with some fields changed."""
@@ -91,4 +108,5 @@ def from_environment() -> Options:
         cache=get("SYMGRAPH_CACHE", default_cache_folder()) or None,
         threads=int(get("SYMGRAPH_THREADS") or 0),
         device=get("SYMGRAPH_DEVICE") or None,
+        algorithms=get("SYMGRAPH_ALGORITHMS") or "accurate",
     )

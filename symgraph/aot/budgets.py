@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import TargetError, UserError
 from ..ir.node import Node
@@ -15,7 +16,7 @@ from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
 from .signature import Signature
 
-NAMES = ("workspace", "text", "flops")
+NAMES = ("workspace", "text", "stack", "flops")
 LISTED = 6
 
 
@@ -25,10 +26,11 @@ class BudgetError(UserError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """None is no limit: bytes of workspace, bytes of code, operations of one call."""
+    """None is no limit: bytes of workspace, of code and of stack, operations of one call."""
 
     workspace: int | None = None
     text: int | None = None
+    stack: int | None = None
     flops: int | None = None
 
     @property
@@ -84,6 +86,18 @@ def check_text(budgets: Budgets, nbytes: int, functions: Iterable[tuple[str, int
         raise _over("text", "bytes", nbytes, budgets.text, {}, list(functions), advice)
 
 
+def check_stack(budgets: Budgets, found: Mapping[str, Any]) -> None:
+    """Raises: BudgetError listing the functions of the deepest chain of calls."""
+    if budgets.stack is None:
+        return
+    if found["nbytes"] is None:
+        raise BudgetError("budgets: the use of stack is not known for this processor")
+    if found["nbytes"] > budgets.stack:
+        parts = [(name, size) for name, size in found["chain"]]
+        advice = "a processor with narrower vectors in cpu=, or a lower level="
+        raise _over("stack", "bytes", found["nbytes"], budgets.stack, {}, parts, advice)
+
+
 def _largest(signature: Signature, dim: Dim, name: str) -> int:
     """The value at the greatest legal extents.  Raises: BudgetError where one has no limit."""
     used = {v.name for v in dims.dim_vars(dim)}
@@ -104,7 +118,7 @@ def _at_the_peak(program: Program, env: Mapping[str, int]) -> list[tuple[str, in
         for s in live_segments(program)
     ]
     best: list[tuple[str, int]] = []
-    for step in range(len(program.steps)):
+    for step in range(len(program.timeline)):
         live = [(name, size) for name, first, end, size in segments if first <= step < end]
         if sum(n for _, n in live) > sum(n for _, n in best):
             best = live

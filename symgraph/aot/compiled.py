@@ -21,6 +21,7 @@ from ..options import Options
 from ..passes.infer_types import InferTypes
 from .names import identifier
 from .request import Request
+from .share_weights import share_weights
 from .signature import Signature, refuse_host_operators, signature_of
 from .weights import Block
 
@@ -63,21 +64,30 @@ def compile_versions(request: Request) -> tuple[Compiled, ...]:
     """The program compiled for each processor, by falling level."""
     target = find_target("llvm")
     assert isinstance(target, LLVMTarget)
-    found: list[Compiled] = []
+    drafts: list[tuple[int, Mapping[str, int], Options, Program]] = []
     for cpu in request.cpus:
         options = request.options.with_(cpu=cpu)
-        if len(request.cpus) > 1 or request.specialise:
-            # Each version would want its own order, and carry the weights once more.
-            options = options.with_(disable=(*options.disable, "pack_constants"))
         for extents in (*request.special_extents(), {}):
-            build = _build(request, options, _fixed_shapes(request, extents))
-            program = build.program(target)
+            at = ", ".join(f"{k}={v}" for k, v in extents.items())
+            request.progress(f"graph to kernels for {cpu or 'the processor'}{at and f' at {at}'}")
+            program = _build(request, options, _fixed_shapes(request, extents)).program(target)
             refuse_host_operators(program)
-            machine, layout = target.machine(options), target.layout(program)
-            text = target.emit(program, options)
-            level = level_of(machine)
-            found.append(Compiled(level, extents, options, program, machine, layout, text))
-    return tuple(sorted(found, key=lambda v: -v.level))
+            drafts.append((level_of(target.machine(options)), extents, options, program))
+    drafts.sort(key=lambda draft: -draft[0])
+    preferred = sorted(range(len(drafts)), key=lambda n: (-drafts[n][0], bool(drafts[n][1])))
+    shared = share_weights([program for *_, program in drafts], preferred)
+    return tuple(
+        Compiled(
+            level,
+            extents,
+            options,
+            program,
+            target.machine(options),
+            target.layout(program),
+            target.emit(program, options),
+        )
+        for (level, extents, options, _), program in zip(drafts, shared, strict=True)
+    )
 
 
 def _fixed_shapes(request: Request, extents: Mapping[str, int]) -> dict[str, Any]:

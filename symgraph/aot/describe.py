@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..codegen.llvm.stack import TASKS, Stack
 from ..ir.cost import node_flops
 from ..ir.graph import Graph
 from ..ir.node import Node
@@ -49,7 +50,7 @@ def describe(
         "model_hash": model_hash,
         "machine": dict(machine),
         "settings": dict(settings),
-        "symbols": _symbols(signature, selftest is not None),
+        "symbols": symbols(signature, selftest is not None),
         "selftest_nbytes": selftest,
         "inputs": [_tensor(t) for t in signature.inputs],
         "outputs": [_tensor(t) for t in signature.outputs],
@@ -95,20 +96,31 @@ def describe(
         "flops": None if flops is None else encode_dim(flops),
         "work": encode_dim(work),
         "nbytes_moved": encode_dim(bytes_moved(program)),
-        "kernels": [s.kernel.name for s in program.steps if isinstance(s, KernelStep)],
+        "kernels": [s.kernel.name for s in program.timeline if isinstance(s, KernelStep)],
         "memory": _memory(program),
         "licence": LICENCE,
     }
 
 
-def _symbols(signature: Signature, has_selftest: bool) -> dict[str, str]:
-    names = [
-        "run",
-        "strerror",
-        "explain",
-        "workspace_needed",
-        *(["isa"] if signature.asks_processor else []),
-    ]
+def describe_stack(prefix: str, found: Mapping[str, Stack | None]) -> dict[str, Any]:
+    """`nbytes` is enough for every function but the self-test, None where it is not known;
+    `chain` is the deepest chain of calls, with each function's own bytes."""
+    own = [stack for name, stack in found.items() if name not in (TASKS, f"{prefix}_selftest")]
+    known = [stack for stack in own if stack is not None]
+    deepest = max(known, key=lambda stack: stack.nbytes) if len(known) == len(own) else None
+    task, test = found[TASKS], found.get(f"{prefix}_selftest")
+    return {
+        "nbytes": None if deepest is None else deepest.nbytes,
+        "task_nbytes": None if task is None else task.nbytes,
+        "selftest_nbytes": None if test is None else test.nbytes,
+        "chain": [] if deepest is None else [list(row) for row in deepest.chain],
+    }
+
+
+def symbols(signature: Signature, has_selftest: bool) -> dict[str, str]:
+    """The exported functions by what they are."""
+    names = ["run", "strerror", "explain", "workspace_needed"]
+    names += ["isa"] if signature.asks_processor else []
     names += ["selftest", "selftest_name"] if has_selftest else []
     return {name: f"{signature.prefix}_{name}" for name in names}
 
@@ -151,7 +163,7 @@ def _memory(program: Program) -> dict[str, Any]:
             }
         )
     steps = []
-    for step in program.steps:
+    for step in program.timeline:
         touched = dict.fromkeys(position[b.root] for b in step.arguments if b.root in position)
         steps.append({"label": step.label, "origin": step.origin, "buffers": list(touched)})
     return {
@@ -170,7 +182,7 @@ def _memory(program: Program) -> dict[str, Any]:
 def bytes_moved(program: Program) -> Dim:
     """Bytes that the kernels read and write, each argument of each kernel once."""
     total: Dim = 0
-    for step in program.steps:
+    for step in program.timeline:
         for buffer in step.arguments:
             total = dims.add(total, buffer.type.nbytes)
     return total

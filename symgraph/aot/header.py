@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
@@ -83,6 +84,7 @@ def header_text(
     weights: str,
     description: str = "",
     selftest: int | None = None,
+    stack: Mapping[str, Any] | None = None,
 ) -> str:
     """The whole header."""
     p, upper = signature.prefix, signature.prefix.upper()
@@ -99,6 +101,7 @@ def header_text(
         _asserts(signature),
         _interface(signature),
         _workspace(signature),
+        _stack(upper, stack),
         _errors(signature, rules),
         _functions(p, upper),
         _level_function(signature),
@@ -283,6 +286,21 @@ def _workspace(signature: Signature) -> str:
         name = f"{p}_{tensor.field}_elements"
         text.append(formula_function(signature, name, "size_t", tensor.nelems))
     return "".join(text)
+
+
+def _stack(upper: str, stack: Mapping[str, Any] | None) -> str:
+    if stack is None or stack["nbytes"] is None:
+        return ""
+    text = f"""\
+/* Bytes of stack that no function of the object exceeds (the self-test aside), without what
+   context.parallel_for itself uses; and that no task does which it is given. */
+#define {upper}_STACK_BYTES {stack["nbytes"]}
+"""
+    if stack["task_nbytes"] is not None:
+        text += f"#define {upper}_TASK_STACK_BYTES {stack['task_nbytes']}\n"
+    if stack["selftest_nbytes"] is not None:
+        text += f"#define {upper}_SELFTEST_STACK_BYTES {stack['selftest_nbytes']}\n"
+    return text
 
 
 def _errors(signature: Signature, rules: Sequence[Rule]) -> str:

@@ -48,6 +48,7 @@ class Inspection:
             f"weights    {weights['nbytes']:,} bytes in {len(weights['arrays'])} arrays, "
             f"{weights['kind']}, SHA-256 {weights['sha256'][:16]}",
             f"code       {self.object.code_nbytes:,} bytes, {len(made['kernels'])} kernels",
+            f"stack      {_stack(made)}",
             f"work       {made['flops']} operations, {made['nbytes_moved']} bytes moved",
             f"licence    {made['licence']}",
         ]
@@ -62,6 +63,13 @@ def inspect_file(path: Path) -> Inspection:
         return Inspection(path, len(data), found, made, None)
     intact = sealed.is_intact(data, str(path))
     return Inspection(path, len(data), found, made, intact or (None, False)[found.kind == "object"])
+
+
+def _stack(made: Mapping[str, Any]) -> str:
+    nbytes = made.get("stack", {}).get("nbytes")
+    if nbytes is None:
+        return "not known"
+    return f"{nbytes:,} bytes at most, a task {made['stack']['task_nbytes']:,} bytes"
 
 
 def _tensor(row: Mapping[str, Any]) -> str:

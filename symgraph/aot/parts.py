@@ -12,6 +12,7 @@ from ..codegen.llvm.machine import Machine, machine
 from ..codegen.llvm.objects import compile_object
 from ..codegen.llvm.platform import Platform
 from ..codegen.llvm.selftest import Selftest
+from ..codegen.llvm.stack import stack_use
 from ..codegen.llvm.support import FUNCTIONS as SUPPORT
 from ..codegen.llvm.target import LLVMTarget
 from ..codegen.target import find_target
@@ -21,15 +22,15 @@ from ..kernel.dims import DimVar
 from ..passes.infer_types import InferTypes
 from . import description as sealed
 from .archive import write_archive
-from .budgets import check_flops, check_text, check_workspace
+from .budgets import check_flops, check_stack, check_text, check_workspace
 from .compiled import Compiled
-from .describe import describe, flops_by_node, total_flops
+from .describe import describe, describe_stack, flops_by_node, total_flops
 from .entry_tests import entry_of
 from .header import header_text
+from .kinds import ADAPTERS
 from .model_hash import model_hash
 from .object_file import read_object
 from .packaging import (
-    ADAPTERS,
     adapter_files,
     cmake_config,
     cpp_header,
@@ -70,11 +71,15 @@ class Parts:
         self.work = flops_by_node(typed)
         check_workspace(request.budgets, signature, self.program)
         check_flops(request.budgets, signature, self.work)
+        if request.selftest:
+            request.progress("self-test")
         self.selftest = self._selftest() if request.selftest else None
         self.description = self._description()
+        request.progress("machine code")
         self.object = self._object()
         found = read_object(self.object)
         check_text(request.budgets, found.code_nbytes, found.functions)
+        check_stack(request.budgets, self.description["stack"])
 
     def _selftest(self) -> tuple[contract.Version, Selftest]:
         """The version that fits every call, with checksums."""
@@ -131,22 +136,33 @@ class Parts:
 
     def _object(self) -> bytes:
         """Compiled, with the weights put in, described and sealed; nothing in it is undefined."""
-        encoded = sealed.encode(self.description)
         is_wasm = self.platform.format == "wasm"
         support: tuple[str, ...] = ()
-        body = self._compiled(b"" if is_wasm else encoded, support)
-        while missing := read_object(body).undefined:
+        while True:
+            self.description["stack"] = self._stack(support)
+            encoded = sealed.encode(self.description)
+            text = self._text(b"" if is_wasm else encoded, support)
+            body = compile_object(text, self._least_machine(), self.request.options.cache)
+            missing = read_object(body).undefined
+            if not missing:
+                break
             # What the library of a C compiler would give, the object brings along.
             refuse_undefined(missing, self.platform, self.machine.cpu)
             support = (*support, *missing)
-            body = self._compiled(b"" if is_wasm else encoded, support)
         if self.request.weights == "embedded" and self.block:
             body = shipped.with_weights(body, self.signature.prefix, self.block)
         if is_wasm:
             body = sealed.with_custom_section(body, encoded)
         return sealed.seal(body)
 
-    def _compiled(self, description: bytes, support: tuple[str, ...]) -> bytes:
+    def _stack(self, support: tuple[str, ...]) -> dict[str, Any]:
+        """What the exported functions take from the caller's stack."""
+        prefix, roots = self.signature.prefix, tuple(self.description["symbols"].values())
+        text, machine = self._text(b"", support), self._least_machine()
+        return describe_stack(prefix, stack_use(text, machine, roots, self.request.options.cache))
+
+    def _text(self, description: bytes, support: tuple[str, ...]) -> str:
+        """The module of the object."""
         entry = entry_of(
             self.signature,
             self.program,
@@ -170,8 +186,7 @@ class Parts:
             )
             for v, start in zip(self.versions, self.starts, strict=True)
         ]
-        text = shipped.shipped_text(versions, entry)
-        return compile_object(text, self._least_machine(), self.request.options.cache)
+        return shipped.shipped_text(versions, entry)
 
     def _least_machine(self) -> Machine:
         """What the entry is compiled for: it must run, and refuse, on any processor."""
@@ -210,6 +225,8 @@ class Parts:
         }
         made: dict[str, tuple[str, bytes]] = {}
         for kind in self.request.emit:
+            if kind in ("so", "whl"):
+                self.request.progress("shared library")
             if kind in ADAPTERS:
                 made |= {file: (file, data) for file, data in adapter_files(kind).items()}
             elif kind == "whl":
@@ -230,6 +247,7 @@ class Parts:
             model_hash=self.hash,
             weights=self.request.weights,
             selftest=None if self.selftest is None else self.selftest[1].nbytes,
+            stack=self.description["stack"],
         )
 
     def _json(self) -> str:

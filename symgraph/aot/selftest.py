@@ -5,7 +5,7 @@ The expected checksums are the interpreter's, of the same program.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from ..codegen.interp.target import InterpTarget
 from ..codegen.llvm.selftest import Selftest, TestArray, test_bits, test_value
 from ..errors import TargetError
-from ..ir.program import KernelStep, Port, Program, ProgramBuffer, Step
+from ..ir.program import KernelStep, Port, Program, ProgramBuffer, RepeatStep, Step
 from ..ir.tensor_type import TensorType
 from ..kernel import dims, loops
 from ..kernel.compute import compute, placeholder, reduce
@@ -42,8 +42,7 @@ def plan_selftest(program: Program, signature: Signature) -> Plan:
     names: list[str] = []
     for step in program.steps:
         steps.append(step)
-        assert isinstance(step, KernelStep)
-        for buffer in step.writes:
+        for buffer in _results(step, program):
             number = len(ports)
             total = ProgramBuffer(f"checksum{number}", TensorType((), float32), "output")
             steps.append(_checksum(buffer, total, number))
@@ -51,6 +50,16 @@ def plan_selftest(program: Program, signature: Signature) -> Plan:
             names.append(step.label or buffer.source or buffer.name)
     changed = program.with_(steps=tuple(steps), outputs=(*program.outputs, *ports))
     return Plan(changed, tuple(names), _extents(signature))
+
+
+def _results(step: Step, program: Program) -> Sequence[ProgramBuffer]:
+    """What a step leaves behind; of a loop what it neither carries nor keeps to itself."""
+    if not isinstance(step, RepeatStep):
+        return step.writes
+    outside = {b.root for s in program.steps if s is not step for b in s.arguments}
+    outside |= {p.buffer.root for p in program.outputs}
+    read = {b.root for b in step.reads}
+    return [b for b in step.writes if b.root in outside - read]
 
 
 def _checksum(buffer: ProgramBuffer, total: ProgramBuffer, number: int) -> KernelStep:

@@ -217,7 +217,7 @@ def _updated(program: Program, port: Port) -> Port:
 
 def refuse_host_operators(program: Program) -> None:
     """Raises: TargetError that names the first host operator and where it was written."""
-    for step in program.steps:
+    for step in program.timeline:
         if isinstance(step, HostStep):
             raise TargetError(
                 f"export: node {step.name!r} (declared at {step.node.origin}) is the host operator "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
-from ..options import from_environment
+from ..options import ALGORITHMS, from_environment
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,23 @@ def add_target(parser: argparse.ArgumentParser) -> None:
         "--target", metavar="NAME", help=f"llvm, opencl or interp (default: {default})"
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads (default: one a core)")
+    add_algorithms(parser)
+
+
+def add_algorithms(parser: argparse.ArgumentParser) -> None:
+    """Which equivalent forms of operators may be chosen."""
+    parser.add_argument(
+        "--algorithms",
+        choices=tuple(ALGORITHMS),
+        help="forms of operators to choose among by speed: none, those about as accurate, all "
+        f"(default: {from_environment().algorithms})",
+    )
 
 
 def compile_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was given of `add_target`, as keywords of `compile`."""
-    found = {"target": arguments.target, "threads": arguments.threads}
+    names = ("target", "threads", "algorithms")
+    found = {name: getattr(arguments, name) for name in names}
     return {key: value for key, value in found.items() if value is not None}
 
 

@@ -87,6 +87,7 @@ def kernel_table(steps: Sequence[StepTime]) -> str:
             f"{step.time_ns / 1e6:>10.4f} {step.time_ns / max(total, 1):>6.1%} "
             f"{step.gflops:>8.1f} {step.gbytes:>7.1f}  {'+'.join(step.nodes) or step.name}"
             + (f" ({kinds})" if kinds else "")
+            + (f" by {step.algorithm}" if step.algorithm else "")
         )
     lines.append(f"{total / 1e6:>10.4f}         sum of {len(steps)} kernels, each at its least")
     return "\n".join(lines)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..ir.alternative import ALGORITHM
 from ..ir.cost import node_flops
 from ..ir.fused import Fused
 from ..ir.layout import InLayout
 from ..ir.node import Node
-from ..ir.program import KernelStep, Program, Step
+from ..ir.program import HostStep, Program, Step
 from ..ir.read_inside import ReadInside
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
@@ -21,6 +22,7 @@ class StepTime:
 
     `nodes` are the names of the operators that it computes, `operators` their kinds; `flops` is 0
     where nothing tells; `nbytes` is the size of every array it reads or writes, each once.
+    `algorithm` is the equivalent form that one of the operators is part of, "" for none.
     """
 
     name: str
@@ -29,6 +31,7 @@ class StepTime:
     time_ns: int
     flops: int
     nbytes: int
+    algorithm: str = ""
 
     @property
     def gflops(self) -> float:
@@ -56,7 +59,7 @@ def _step_time(step: Step, time_ns: int, env: Mapping[DimVar, int]) -> StepTime:
         return int(dims.evaluate(dim, env))
 
     parts = [] if step.node is None else list(_parts(step.node))
-    flops = _flops(step.node) if isinstance(step, KernelStep) else 0
+    flops = 0 if isinstance(step, HostStep) else _flops(step.node)
     nbytes = sum(value(b.type.nbytes) for b in {b.root: b for b in step.arguments}.values())
     return StepTime(
         step.label,
@@ -65,6 +68,7 @@ def _step_time(step: Step, time_ns: int, env: Mapping[DimVar, int]) -> StepTime:
         time_ns,
         value(flops),
         nbytes,
+        next((str(v) for n in parts for k, v in n.attributes if k == ALGORITHM), ""),
     )
 
 

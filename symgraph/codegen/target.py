@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import TargetError
 from ..ir.program import Program
 from ..kernel.ir import Kernel
+from ..kernel.rates import Rates
 from ..options import Options
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -51,6 +52,10 @@ class Target(Protocol):
 
     def channel_block(self, options: Options) -> int | None:
         """How many channels of an image should lie together; None for the plain layout."""
+
+    def rates(self, options: Options) -> Rates | None:
+        """What work and traffic cost, for the choice among equivalent forms of operators; None to
+        keep every operator as it is."""
 
     def schedule(
         self, kernel: Kernel, options: Options, constants: frozenset[int] = frozenset()

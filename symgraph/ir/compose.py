@@ -9,7 +9,8 @@ import numpy as np
 from ..errors import InternalError
 from ..kernel.compute import Compute, Tensor, compute
 from ..kernel.dtypes import as_dtype
-from ..kernel.ir import const
+from ..kernel.ir import Buffer, const
+from ..kernel.rewrite import loads
 from .fused import Fused
 from .graph import Graph
 from .node import Node, Value
@@ -26,6 +27,31 @@ def literal_tensor(number: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) ->
     """A number as a tensor without axes."""
     expr = const(number.item(), as_dtype(number.dtype))
     return compute((), lambda: expr, name="literal")
+
+
+def reads_elements(node: Node, number: int) -> bool:
+    """Whether a node reads elements of an input, or only its shape; yes where nothing tells."""
+    if not all(v.type.is_complete for v in node.inputs) or node.op.subgraph is not None:
+        return True
+    tensors: list[Tensor] = []
+    for value in node.inputs:
+        assert value.type.shape is not None
+        tensors.append(Buffer("x", value.type.shape, as_dtype(value.type.dtype)))
+    try:
+        stack = list(apply_forward(node, tensors))
+    except NotImplementedError:
+        return True
+    seen: set[Compute] = set()
+    while stack:
+        current = stack.pop()
+        if current not in seen:
+            seen.add(current)
+            for load in loads(current.body):
+                if load.tensor is tensors[number]:
+                    return True
+                if isinstance(load.tensor, Compute):
+                    stack.append(load.tensor)
+    return False
 
 
 def apply_forward(node: Node, tensors: Sequence[Tensor]) -> tuple[Compute, ...]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ..errors import DTypeError, ShapeError
 from ..kernel import dims
@@ -20,6 +20,9 @@ from ..kernel.dims import Dim, DimVar, Unknown
 from ..kernel.dtypes import DType, as_dtype, bool_
 from .node import Node, Value
 from .tensor_type import Shape, TensorType
+
+if TYPE_CHECKING:
+    from .graph import Graph
 
 _Cell = TypeVar("_Cell")
 
@@ -449,6 +452,28 @@ class Unifier:
                 f"{node.op.output_count} outputs, got {len(results)}"
             )
 
+    def own_graph(self, graph: Graph) -> Graph:
+        """A copy of a graph that the current node holds, the same at every visit.
+
+        Its nodes carry no types, so that what is known comes from this node's own inputs.
+        """
+        node = self._current()
+        if node not in self._parts:
+            self._parts[node] = _untyped(graph)
+        copy: Graph = self._parts[node]
+        return copy
+
+    def visit_graph(self, graph: Graph) -> None:
+        """State the relations of every node of a graph that the current node holds."""
+        node = self._current()
+        for part in graph.nodes:
+            self.visit(part)
+        self.node = node
+
+    def view(self, extents: Sequence[Dim]) -> ShapeView:
+        """A shape of these extents, to relate others to."""
+        return ShapeView(self, tuple(extents))
+
     def _visit_parts(self, node: Node) -> None:
         """A composite operator: the relations of its parts, and a mistake in one of them is one of
         the whole."""
@@ -513,7 +538,12 @@ class Unifier:
         arguments = ", ".join(
             f"{self._name(v.node) or value_name(v)}: {self._type_text(v)}" for v in node.inputs
         )
-        items = [f"{k}={v}" for k, v in node.op.attribute_items if not node.is_variable]
+        hidden = node.op.subgraph
+        items = [
+            f"{k}={v}"
+            for k, v in node.op.attribute_items
+            if not node.is_variable and (hidden is None or v is not hidden)
+        ]
         attributes = " {" + ", ".join(items) + "}" if items else ""
         place = f"       declared at {node.origin}" if str(node.origin) else ""
         return f"{self._name(node) or 'it'} = {node.op.name}({arguments}){attributes}{place}"
@@ -541,6 +571,22 @@ def _infers_by_parts(node: Node) -> bool:
     from .op import Op
 
     return node.op.is_composite and type(node.op).infer_shape is Op.infer_shape
+
+
+def _untyped(graph: Graph) -> Graph:
+    """A copy whose variables and results have no types."""
+    from .graph import Graph
+    from .op import Variable
+
+    new: dict[Value, Value] = {}
+    for node in graph.nodes:
+        inputs = tuple(new[v] for v in node.inputs)
+        types = (TensorType(None, None),) * len(node.types) if node.op.is_inferable else node.types
+        op = Variable() if node.is_variable else node.op
+        copy = Node(op, inputs, types, graph.names[node], node.origin, "", node.attributes,
+                    node.serial)  # fmt: skip
+        new.update(zip(node.values, copy.values, strict=True))
+    return Graph([new[v] for v in graph.outputs])
 
 
 def value_name(value: Value) -> str:

@@ -117,6 +117,27 @@ class InLayout(Op):
     def is_view(self) -> bool:
         return self.view
 
+    def joined_axis(self, ins: Sequence[TensorType]) -> int | None:
+        """The same axis, where all are blocked alike: a block is never divided among parts."""
+        (out,) = self.outs
+        if any(layout != out for layout in self.ins):
+            return None
+        return self.op.joined_axis([_logical_type(t, out) for t in ins])
+
+    def cut_starts(self, ins: Sequence[TensorType]) -> tuple[tuple[Dim, ...], ...] | None:
+        layout = self.ins[0]
+        if any(out != layout for out in self.outs):
+            return None
+        logical = [_logical_type(t, x) for t, x in zip(ins, self.ins, strict=True)]
+        starts = self.op.cut_starts(logical)
+        if starts is None or layout is None:
+            return starts
+        if any(
+            dims.exact_quotient(s[axis], b) is None for s in starts for axis, b in layout.blocks
+        ):
+            return None
+        return tuple(layout.physical(s)[: len(s)] + (0,) * len(layout.blocks) for s in starts)
+
     @property
     def attribute_items(self) -> tuple[tuple[str, Any], ...]:
         ins = ",".join(str(x) if x else "plain" for x in self.ins)
@@ -186,6 +207,12 @@ class Relayout(Op):
 
     def reference(self, x: Array) -> Any:
         return x
+
+
+def _logical_type(type: TensorType, layout: Layout | None) -> TensorType:
+    if layout is None or type.shape is None:
+        return type
+    return TensorType(layout.logical(type.shape), type.dtype)
 
 
 class _Unpacked(Tensor):

@@ -105,7 +105,7 @@ def memory_report(
         (t for t in tensors if t.first <= step <= t.last), key=lambda t: (-t.nbytes, t.offset)
     )
     planned = _value(plan.nbytes, env)
-    here = program.steps[step] if program.steps else None
+    here = program.timeline[step] if program.timeline else None
     label, origin = ("", "") if here is None else (here.label, here.origin)
     return MemoryReport(
         program.name,
@@ -123,7 +123,7 @@ def memory_report(
         step,
         label,
         origin,
-        len(program.steps),
+        len(program.timeline),
         tensors,
         tuple(at_peak),
         _advice(at_peak, used, step, planned, bound),
@@ -219,13 +219,13 @@ def _alive(
     env: Mapping[DimVar, int],
 ) -> list[int]:
     """Bytes alive in each step; a tensor written over another one counts from the next step."""
-    change = [0] * (len(program.steps) + 1)
+    change = [0] * (len(program.timeline) + 1)
     for tensor in tensors:
         size = _granules(tensor)
         change[tensor.first + bool(tensor.over)] += size
         change[tensor.last + 1] -= size
     alive, total = [], 0
-    for step in range(len(program.steps)):
+    for step in range(len(program.timeline)):
         total += change[step]
         alive.append(total)
     return alive
@@ -263,7 +263,7 @@ def _advice(
 
 def _touches(program: Program, segment: Segment, step: int, env: Mapping[DimVar, int]) -> bool:
     """The step uses bytes of the segment."""
-    arguments = program.steps[step].arguments if program.steps else ()
+    arguments = program.timeline[step].arguments if program.timeline else ()
     low, high = _value(segment.low, env), _value(segment.high, env)
     return any(
         b.root is segment.root and _value(b.start, env) < high and low < _value(b.end, env)

@@ -20,11 +20,14 @@ import numpy as np
 
 from ..errors import AttributeValueError, GradientError, UnknownOperatorError
 from ..kernel.compute import Compute, Tensor
+from ..kernel.dims import Dim
 from .initializer import Constant as ConstantInit
 from .initializer import Initializer
 from .tensor_type import UNKNOWN, TensorType
 
 if TYPE_CHECKING:
+    from .alternative import Alternative
+    from .graph import Graph
     from .infer import DTypeView, ShapeView, Unifier
     from .layout import Layout
     from .symbol import Symbol
@@ -111,6 +114,9 @@ class Op:
     """Attributes for which NaN is a value like any other, such as what an array is filled with."""
     pure: ClassVar[bool] = True
     """Equal inputs give equal outputs, whenever and however often it runs."""
+    folded_growth: ClassVar[int] = 2
+    """Of constants, it is worked out at compile time when the result takes at most so many times
+    their bytes."""
     samples: ClassVar[Sequence[Sample] | Samples] = ()
 
     # `*args: Any, **kwargs: Any` lets each operator state its own inputs by name.
@@ -160,7 +166,8 @@ class Op:
         self, ins: tuple[Symbol, ...], used: tuple[bool, ...]
     ) -> Sequence[Symbol | None] | None:
         """A cheaper form when only some outputs are read: an entry for each output, None where
-        `used` is False; or None for no such form."""
+        `used` is False; or None for no such form.  An operator that holds a graph is asked when all
+        are read, too: its graph may have changed."""
         return None
 
     def affine(self, ins: tuple[Symbol, ...]) -> Affine | None:
@@ -185,6 +192,13 @@ class Op:
     ) -> tuple[tuple[Layout | None, ...], Layout | None] | None:
         """The layouts of the inputs and of the output that it works fastest in; None for none."""
         return None
+
+    def alternatives(self, ins: tuple[Symbol, ...]) -> Sequence[Alternative]:
+        """Equivalent forms that are faster for some shapes and less accurate by a known factor.
+
+        Passes compare what they cost with what the operator itself costs; an offer need not pay.
+        """
+        return ()
 
     def flops(self, ins: Sequence[TensorType], outs: Sequence[TensorType]) -> Any:
         """Operations of one application; None: count them in the index expression."""
@@ -212,6 +226,25 @@ class Op:
     def is_view(self) -> bool:
         """The output is the row-major elements of input 0 under another shape."""
         return False
+
+    def joined_axis(self, ins: Sequence[TensorType]) -> int | None:
+        """The axis (from 0) along which the output is the inputs one after the other, for complete
+        types of the inputs; None where it is anything else."""
+        return None
+
+    def cut_starts(self, ins: Sequence[TensorType]) -> tuple[tuple[Dim, ...], ...] | None:
+        """For each output the index of its first element in input 0, where every output is a box
+        of neighbouring elements of input 0; None where it is anything else."""
+        return None
+
+    @property
+    def subgraph(self) -> Graph | None:
+        """The graph that the operator runs, to which passes apply as well; None for none."""
+        return None
+
+    def with_subgraph(self, graph: Graph) -> Op:
+        """The operator with another form of its graph: the same variables, the same outputs."""
+        raise NotImplementedError(f"{type(self).__name__} holds no graph")
 
     @property
     def default_dtype(self) -> str | None:

@@ -4,6 +4,8 @@
 %fc1_weight: f32[10,784] = variable {role=parameter}
 %fc1: f32[N,10] = linear(%x, %fc1_weight, %fc1_bias) {units=10}
 return %fc1
+
+A graph that a node holds (the body of a loop) stands below it, each line after `|`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from .tensor_type import TensorType
 def graph_text(graph: Graph) -> str:
     """The graph as text, with the best knowledge of every type."""
     types = graph.types
-    lines = [_line(graph, node, types) for node in graph.nodes]
+    lines = [line for node in graph.nodes for line in (_line(graph, node, types), *_inside(node))]
     lines.append("return " + ", ".join(value_text(graph, v) for v in graph.outputs))
     for name, value in graph.updates:
         lines.append(f"update {name} = {value_text(graph, value)}")
@@ -40,14 +42,27 @@ def attribute_text(value: object) -> str:
         if value.ndim == 0:
             return str(value)
         return f"<{value.dtype} {'x'.join(str(n) for n in value.shape)}>"
+    if isinstance(value, Graph):
+        return f"<{sum(not n.is_variable for n in value.nodes)} nodes>"
     return str(value)
+
+
+def _inside(node: Node) -> list[str]:
+    """The graph that a node holds, indented below it."""
+    inner = node.op.subgraph
+    return [] if inner is None else [f"  | {line}" for line in graph_text(inner).splitlines()]
 
 
 def _attributes(node: Node) -> str:
     if isinstance(node.op, Variable):
         items = [] if node.op.role == "input" else [f"role={node.op.role}"]
     else:
-        items = [f"{k}={attribute_text(v)}" for k, v in node.op.attribute_items]
+        inner = node.op.subgraph
+        items = [
+            f"{k}={attribute_text(v)}"
+            for k, v in node.op.attribute_items
+            if inner is None or v is not inner
+        ]
     return " {" + ", ".join(items) + "}" if items else ""
 
 

@@ -8,7 +8,7 @@ may be a view: some contiguous bytes of another buffer, under a shape of its own
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -20,6 +20,7 @@ from ..kernel.dims import Dim, DimVar
 from ..kernel.ir import Kernel
 from ..kernel.packing import Packing
 from ..kernel.printer import Printer, kernel_text
+from ..kernel.transform.embed import Fixed
 from .node import Node
 from .tensor_type import TensorType
 
@@ -110,7 +111,8 @@ class KernelStep:
 
     `in_place` holds (input, output) positions among the params that may share their bytes; lowering
     finds them in the naive kernel, and schedules keep them.  `node` is what the kernel computes,
-    None for copies that lowering adds.
+    None for copies that lowering adds.  Of an argument that has `fixed` axes the kernel touches
+    only what lies at these places along them; none given: it may touch all of every argument.
     """
 
     kernel: Kernel
@@ -118,6 +120,7 @@ class KernelStep:
     label: str = ""
     in_place: tuple[tuple[int, int], ...] = ()
     node: Node | None = None
+    fixed: tuple[Fixed, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -156,7 +159,58 @@ class HostStep:
         return str(self.node.origin)
 
 
-Step = KernelStep | HostStep
+@dataclass(frozen=True, slots=True, eq=False)
+class RepeatStep:
+    """Run `steps` in order `count` times; `counter` is 0, 1, ... count-1 in them.
+
+    Kernels inside take the counter as one of their dims.  What only they touch is theirs for one
+    time round; what is read from an earlier round is written before the loop, too.
+    """
+
+    counter: DimVar
+    count: Dim
+    steps: tuple[Step, ...]
+    label: str = ""
+    node: Node | None = None
+
+    @property
+    def origin(self) -> str:
+        return "" if self.node is None else str(self.node.origin)
+
+    @property
+    def arguments(self) -> tuple[ProgramBuffer, ...]:
+        return tuple(dict.fromkeys(b for s in self.steps for b in s.arguments))
+
+    @property
+    def reads(self) -> tuple[ProgramBuffer, ...]:
+        return tuple(dict.fromkeys(b for s in self.steps for b in s.reads))
+
+    @property
+    def writes(self) -> tuple[ProgramBuffer, ...]:
+        return tuple(dict.fromkeys(b for s in self.steps for b in s.writes))
+
+
+Step = KernelStep | HostStep | RepeatStep
+Leaf = KernelStep | HostStep
+
+
+def leaves(steps: Iterable[Step]) -> Iterator[Leaf]:
+    """Every step that is no loop, in order, those inside loops once."""
+    for step in steps:
+        if isinstance(step, RepeatStep):
+            yield from leaves(step.steps)
+        else:
+            yield step
+
+
+def map_leaves(steps: Iterable[Step], change: Callable[[Leaf], Leaf]) -> tuple[Step, ...]:
+    """The steps with every one that is no loop replaced, inside loops too."""
+    return tuple(
+        replace(step, steps=map_leaves(step.steps, change))
+        if isinstance(step, RepeatStep)
+        else change(step)
+        for step in steps
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,16 +275,21 @@ class Program:
             found[port.buffer] = None
         for data in self.constants:
             found[data.buffer] = None
-        for step in self.steps:
+        for step in self.timeline:
             found.update(dict.fromkeys(step.arguments))
         for buffer in tuple(found):
             found.setdefault(buffer.root)
         return tuple(found)
 
     @property
+    def timeline(self) -> tuple[Leaf, ...]:
+        """Kernels and host calls in order, those of a loop once: by these, memory is planned."""
+        return tuple(leaves(self.steps))
+
+    @property
     def kernels(self) -> tuple[Kernel, ...]:
         """The kernels in order of use."""
-        return tuple(step.kernel for step in self.steps if isinstance(step, KernelStep))
+        return tuple(step.kernel for step in self.timeline if isinstance(step, KernelStep))
 
     def __str__(self) -> str:
         return program_text(self)
@@ -239,7 +298,7 @@ class Program:
 def arena_buffers(program: Program) -> tuple[ProgramBuffer, ...]:
     """The buffers that need memory of the arena, in order of first use."""
     found: dict[ProgramBuffer, None] = {}
-    for step in program.steps:
+    for step in program.timeline:
         for buffer in step.arguments:
             if buffer.root.place == "arena":
                 found[buffer.root] = None
@@ -247,15 +306,74 @@ def arena_buffers(program: Program) -> tuple[ProgramBuffer, ...]:
 
 
 def live_ranges(program: Program) -> dict[ProgramBuffer, tuple[int, int]]:
-    """For each arena buffer the half-open range of steps during which its bytes matter."""
+    """For each arena buffer the half-open range of the timeline during which its bytes matter.
+
+    A buffer that a loop shares with what stands around it, or carries from one time round to the
+    next (it reads before it writes), matters during the whole loop.
+    """
+    ranges = _used_ranges(program)
+    for loop in loop_ranges(program):
+        for root in loop.kept:
+            start, stop = ranges[root]
+            ranges[root] = (min(start, loop.start), max(stop, loop.end))
+    return ranges
+
+
+def _used_ranges(program: Program) -> dict[ProgramBuffer, tuple[int, int]]:
+    """From the first to the last use of each arena buffer in the timeline."""
     ranges: dict[ProgramBuffer, tuple[int, int]] = {}
-    for number, step in enumerate(program.steps):
+    for number, step in enumerate(program.timeline):
         for buffer in step.arguments:
             root = buffer.root
             if root.place == "arena":
                 start, _ = ranges.get(root, (number, number))
                 ranges[root] = (start, number + 1)
     return ranges
+
+
+@dataclass(frozen=True, slots=True)
+class LoopRange:
+    """The half-open range of a loop in the timeline, and the arena buffers that matter during all
+    of it."""
+
+    start: int
+    end: int
+    kept: frozenset[ProgramBuffer]
+
+
+def loop_ranges(program: Program) -> tuple[LoopRange, ...]:
+    """Every loop of the program, those inside others before them."""
+    used = _used_ranges(program)
+    found: list[LoopRange] = []
+
+    def visit(steps: Sequence[Step], place: int) -> int:
+        for step in steps:
+            if not isinstance(step, RepeatStep):
+                place += 1
+                continue
+            end = visit(step.steps, place)
+            kept = [
+                b.root
+                for b in step.arguments
+                if b.root.place == "arena"
+                and (used[b.root][0] < place or used[b.root][1] > end or _is_carried(b.root, step))
+            ]
+            found.append(LoopRange(place, end, frozenset(kept)))
+            place = end
+        return place
+
+    visit(program.steps, 0)
+    return tuple(found)
+
+
+def _is_carried(root: ProgramBuffer, loop: RepeatStep) -> bool:
+    """What the loop reads of the buffer may be from an earlier time round."""
+    for step in leaves(loop.steps):
+        if any(b.root is root for b in step.reads):
+            return True
+        if any(b.root is root for b in step.writes):
+            return False
+    return False
 
 
 def may_overlap(a: ProgramBuffer, b: ProgramBuffer) -> bool:
@@ -272,7 +390,7 @@ def _at_least(a: Dim, b: Dim) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """Bytes [low, high) of the arena buffer `root` that matter during the steps [first, end).
+    """Bytes [low, high) of the arena buffer `root` that matter during [first, end) of the timeline.
 
     `buffer` is what the first step calls them: the root, or a view that lies in it.
     """
@@ -293,18 +411,21 @@ def live_segments(program: Program) -> tuple[Segment, ...]:
     """The parts of every arena buffer, each with the steps during which it matters.
 
     A buffer that is only used whole is one segment; one that views divide is cut at their ends
-    where these are numbers, and is one segment where they depend on open extents.
+    where these are numbers, and is one segment where they depend on open extents, or where the
+    buffer matters during a whole loop.
     """
+    ranges = live_ranges(program)
+    kept = {root for loop in loop_ranges(program) for root in loop.kept}
     uses: dict[ProgramBuffer, list[tuple[int, ProgramBuffer]]] = {}
-    for number, step in enumerate(program.steps):
+    for number, step in enumerate(program.timeline):
         for buffer in step.arguments:
             if buffer.root.place == "arena":
                 uses.setdefault(buffer.root, []).append((number, buffer))
     found: list[Segment] = []
     for root, used in uses.items():
         bounds = [(b.start, b.end) for _, b in used]
-        if all(b.is_whole for _, b in used) or not _are_numbers(bounds):
-            found.append(Segment(root, root, 0, root.type.nbytes, used[0][0], used[-1][0] + 1))
+        if root in kept or all(b.is_whole for _, b in used) or not _are_numbers(bounds):
+            found.append(Segment(root, root, 0, root.type.nbytes, *ranges[root]))
         else:
             found.extend(_cut(root, used))
     return tuple(found)
@@ -349,18 +470,32 @@ def program_text(program: Program) -> str:
         lines.append(f"  output {port.name}: {port.type}{note}")
     lines += [f"  check {c.left} {c.relation} {c.right}" for c in program.checks]
     lines += _plan_lines(program.plan)
-    for number, step in enumerate(program.steps):
-        lines.append(_step_line(number, step))
+    lines += _step_lines(program.steps, 0, "  ")
     for kernel in dict.fromkeys(program.kernels):
         lines += ["", kernel_text(kernel).rstrip()]
     return "\n".join(lines) + "\n"
 
 
-def _step_line(number: int, step: Step) -> str:
+def _step_lines(steps: Sequence[Step], number: int, indent: str) -> list[str]:
+    """A line for each step, numbered by its place in the timeline; a loop's steps indented."""
+    lines: list[str] = []
+    for step in steps:
+        if isinstance(step, RepeatStep):
+            lines.append(f"{indent}repeat {step.counter} < {step.count}:")
+            inner = _step_lines(step.steps, number, indent + "  ")
+            lines += inner
+            number += len(tuple(leaves(step.steps)))
+        else:
+            lines.append(f"{indent}{_step_line(number, step)}")
+            number += 1
+    return lines
+
+
+def _step_line(number: int, step: Leaf) -> str:
     kind = step.kernel.name if isinstance(step, KernelStep) else f"host {step.node.op.name}"
     reads = ", ".join(_buffer_text(b) for b in step.reads)
     writes = ", ".join(_buffer_text(b) for b in step.writes)
-    return f"  {number}: {writes} = {kind}({reads})"
+    return f"{number}: {writes} = {kind}({reads})"
 
 
 def _buffer_text(buffer: ProgramBuffer) -> str:
@@ -392,7 +527,7 @@ def substitute_buffers(program: Program, mapping: Mapping[ProgramBuffer, Program
             )
         return done[buffer]
 
-    def moved(step: Step) -> Step:
+    def moved(step: Leaf) -> Leaf:
         if isinstance(step, KernelStep):
             return replace(step, arguments=tuple(new(b) for b in step.arguments))
         reads, writes = (tuple(new(b) for b in side) for side in (step.reads, step.writes))
@@ -402,7 +537,7 @@ def substitute_buffers(program: Program, mapping: Mapping[ProgramBuffer, Program
         inputs=tuple(replace(p, buffer=new(p.buffer)) for p in program.inputs),
         outputs=tuple(replace(p, buffer=new(p.buffer)) for p in program.outputs),
         constants=tuple(replace(c, buffer=new(c.buffer)) for c in program.constants),
-        steps=tuple(moved(step) for step in program.steps),
+        steps=map_leaves(program.steps, moved),
     )
 
 

@@ -23,6 +23,8 @@ def verify_graph(graph: Graph, level: int = 1) -> None:
     for node in graph.nodes:
         _structure(graph, node, seen)
         seen.add(node)
+        if node.op.subgraph is not None:
+            verify_graph(node.op.subgraph, level)
     try:
         graph.variables  # noqa: B018
     except NameConflictError as error:

@@ -1,8 +1,8 @@
 """An independent judge of planned programs: every step finds the bytes that it means to read.
 
 Nothing of the planner is used, neither its live ranges nor its list of shared buffers.  The steps
-are followed in order, and for every byte of the arena and of the ports it is known which buffer
-wrote it last:
+are followed in order, those of loops as often as they run, and for every byte of the arena and of
+the ports it is known which buffer wrote it last:
 
 P1  a view lies inside the buffer it is a part of, at a whole number of its elements
 P2  an argument has as many bytes as the kernel's parameter
@@ -16,14 +16,17 @@ P6  at the end every output holds what was written to it
 
 from __future__ import annotations
 
+import itertools
+import math
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..errors import MemoryPlanError
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
 from ..kernel.dtypes import as_dtype
-from .program import KernelStep, Program, ProgramBuffer, Step
+from ..kernel.transform.embed import Fixed
+from .program import KernelStep, Leaf, Program, ProgramBuffer, RepeatStep, Step
 
 Range = tuple[int, int]
 
@@ -95,11 +98,10 @@ class _Check:
             self._write(root)
         for data in self.program.constants:
             self._write(data.buffer)
-        used = {b for step in self.program.steps for b in step.arguments}
+        used = {b for step in self.program.timeline for b in step.arguments}
         for buffer in self.program.buffers:
             self._alone(buffer, buffer in used)
-        for number, step in enumerate(self.program.steps):
-            self._step(number, step)
+        self._steps(self.program.steps, "step ")
         for port in self.program.outputs:
             self._read(port.buffer, f"output {port.name}", "P6")
 
@@ -138,15 +140,55 @@ class _Check:
 
     # -- steps -----------------------------------------------------------------------------------
 
-    def _step(self, number: int, step: Step) -> None:
-        where = f"step {number} ({step.label})"
+    def _steps(self, steps: Sequence[Step], prefix: str) -> None:
+        for number, step in enumerate(steps):
+            where = f"{prefix}{number} ({step.label})"
+            if isinstance(step, RepeatStep):
+                for time in range(self.value(step.count)):
+                    self.env[step.counter] = time
+                    self._steps(step.steps, f"{where}, time {time}, step ")
+                self.env.pop(step.counter, None)
+            else:
+                self._step(step, where)
+
+    def _step(self, step: Leaf, where: str) -> None:
         if isinstance(step, KernelStep):
             self._parameters(step, where)
-        for buffer in step.reads:
-            self._read(buffer, where, "P4")
+        fixed = self._fixed(step)
+        reads = len(step.reads)
+        for buffer, axes in zip(step.arguments[:reads], fixed, strict=False):
+            self._read(buffer, where, "P4", axes)
         self._over_itself(step, where)
-        for buffer in step.writes:
-            self._write(buffer)
+        for buffer, axes in zip(step.arguments[reads:], fixed[reads:], strict=True):
+            self._write(buffer, axes)
+
+    @staticmethod
+    def _fixed(step: Leaf) -> Sequence[Fixed]:
+        given = step.fixed if isinstance(step, KernelStep) else ()
+        return given if given else ((),) * len(step.arguments)
+
+    def ranges(self, buffer: ProgramBuffer, fixed: Fixed) -> list[Range]:
+        """The bytes of what lies at some places along some axes of a buffer."""
+        low, high = self.range(buffer)
+        if not fixed:
+            return [(low, high)]
+        extents = [self.value(d) for d in buffer.type.shape or ()]
+        held = {axis: self.value(place) for axis, place in fixed}
+        if any(not 0 <= place < extents[axis] for axis, place in held.items()):
+            raise MemoryPlanError(
+                f"[P1] the slice at {held} (axis: place) of buffer {buffer.name} lies outside its "
+                f"extents {extents}"
+            )
+        last = max(held)
+        inner = as_dtype(buffer.type.dtype).nbytes * math.prod(extents[last + 1 :])
+        choices = [[held[n]] if n in held else range(extents[n]) for n in range(last + 1)]
+        found = []
+        for index in itertools.product(*choices):
+            place = 0
+            for extent, at in zip(extents, index, strict=False):
+                place = place * extent + at
+            found.append((low + place * inner, low + (place + 1) * inner))
+        return [r for r in found if r[0] < r[1]]
 
     def _parameters(self, step: KernelStep, where: str) -> None:
         for parameter, buffer in zip(step.kernel.params, step.arguments, strict=True):
@@ -157,15 +199,18 @@ class _Check:
                     f"has {wanted}"
                 )
 
-    def _over_itself(self, step: Step, where: str) -> None:
-        written = set(step.writes)
-        places = [(self.space(b), *self.range(b)) for b in step.arguments]
+    def _over_itself(self, step: Leaf, where: str) -> None:
+        reads = len(step.reads)
+        places = [
+            (self.space(b), self.ranges(b, axes))
+            for b, axes in zip(step.arguments, self._fixed(step), strict=True)
+        ]
         allowed = set(step.in_place) if isinstance(step, KernelStep) else set()
         for target, out in enumerate(step.arguments):
-            if out not in written:
+            if target < reads:
                 continue
             for source, other in enumerate(step.arguments):
-                if source == target or (other in written and source > target):
+                if source == target or (source >= reads and source > target):
                     continue
                 if not _overlap(places[source], places[target]):
                     continue
@@ -177,10 +222,14 @@ class _Check:
                     f"too, and the kernel may not run in place on them"
                 )
 
-    def _read(self, buffer: ProgramBuffer, where: str, rule: str) -> None:
-        low, high = self.range(buffer)
-        if low == high:
-            return
+    def _read(self, buffer: ProgramBuffer, where: str, rule: str, fixed: Fixed = ()) -> None:
+        for low, high in self.ranges(buffer, fixed):
+            if low < high:
+                self._read_range(buffer, low, high, where, rule)
+
+    def _read_range(
+        self, buffer: ProgramBuffer, low: int, high: int, where: str, rule: str
+    ) -> None:
         found = self._bytes(buffer).find_other(low, high, buffer.root)
         if found is None:
             return
@@ -192,18 +241,18 @@ class _Check:
             f"{what} bytes [{first}, {last})"
         )
 
-    def _write(self, buffer: ProgramBuffer) -> None:
-        low, high = self.range(buffer)
-        if low < high:
-            self._bytes(buffer).write(low, high, buffer.root)
+    def _write(self, buffer: ProgramBuffer, fixed: Fixed = ()) -> None:
+        for low, high in self.ranges(buffer, fixed):
+            if low < high:
+                self._bytes(buffer).write(low, high, buffer.root)
 
     def _bytes(self, buffer: ProgramBuffer) -> _Bytes:
         return self.memory.setdefault(self.space(buffer), _Bytes())
 
 
-def _overlap(a: tuple[object, int, int], b: tuple[object, int, int]) -> bool:
-    return a[0] == b[0] and max(a[1], b[1]) < min(a[2], b[2])
+def _overlap(a: tuple[object, list[Range]], b: tuple[object, list[Range]]) -> bool:
+    return a[0] == b[0] and any(max(x[0], y[0]) < min(x[1], y[1]) for x in a[1] for y in b[1])
 
 
-def _text(place: tuple[object, int, int]) -> str:
-    return f"[{place[1]}, {place[2]})"
+def _text(place: tuple[object, list[Range]]) -> str:
+    return ", ".join(f"[{low}, {high})" for low, high in place[1][:3])

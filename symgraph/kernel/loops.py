@@ -31,12 +31,14 @@ from .ir import (
     Buffer,
     Call,
     Cast,
+    Const,
     DataIndex,
     Expr,
     IndexValue,
     Kernel,
     Load,
     Reduce,
+    Select,
     Stmt,
     Store,
     Tensor,
@@ -286,8 +288,30 @@ class _Inliner:
             return same and all(_is_epilogue(use) for use in uses)
         if self.cost[compute] <= CHEAP_FLOPS:
             return True
+        if chooses(compute.body) and not _is_own_element(first):
+            return False  # a run of its elements shares most of the work, one alone none
         # More than cheap: only where no element is computed twice.
         return same and len({u.reduced for u in uses}) == 1 and _reads_once(first)
+
+
+def chooses(expr: Expr) -> bool:
+    """Some value is chosen by comparing an index with a number."""
+    return any(isinstance(e, Select) and compared_index(e.condition) is not None
+               for e in walk(expr))  # fmt: skip
+
+
+def compared_index(condition: Expr) -> Dim | None:
+    """The index that a condition compares with a number, None where it does something else."""
+    if not isinstance(condition, Call) or condition.function != "eq":
+        return None
+    left, right = condition.args
+    return left.dim if isinstance(left, IndexValue) and isinstance(right, Const) else None
+
+
+def _is_own_element(use: _Use) -> bool:
+    """The reader takes the element at its own place, and is no reduction."""
+    variables = [a.var for a in use.reader.axes if a.extent != 1]
+    return not use.reduced and [d for d in use.load.index if d != 0] == variables
 
 
 def _loads_with_context(expr: Expr) -> list[tuple[Load, tuple[Axis, ...]]]:

@@ -46,6 +46,13 @@ class Packing:
             packed[whole, ..., :left] = source[..., whole * self.panel :]
         return packed
 
+    def restore(self, packed: np.ndarray[Any, Any], shape: Sequence[int]) -> np.ndarray[Any, Any]:
+        """The array of that shape which `apply` packed."""
+        *front, last = (self.view[axis] for axis in self.order)
+        whole = np.moveaxis(packed, 0, -2).reshape(*front, -1)[..., :last]
+        back = [self.order.index(axis) for axis in range(len(self.order))]
+        return np.ascontiguousarray(whole.transpose(back)).reshape(shape)
+
 
 def packing_of(
     index: Sequence[Dim], shape: Sequence[Dim], loops: Sequence[tuple[LoopVar, Dim]], panel: int

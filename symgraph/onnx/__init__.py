@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import more_exporters
+from . import loop_exporter, more_exporters
 from .export import export_onnx
 
 __all__ = ["export_onnx"]

@@ -22,6 +22,7 @@ from ..ir.tensor_type import TensorType
 from ..kernel.dtypes import as_dtype
 from ..passes.infer_types import InferTypes
 from ..passes.inference_form import InferenceForm
+from ..passes.manager import run_inside
 
 OPSET = 17
 Exporter = Callable[["Writer", Node, Sequence[str]], Sequence[str]]
@@ -46,7 +47,7 @@ def export_onnx(
     except ImportError as error:
         raise require("onnx", "onnx", "exporting to ONNX") from error
     graph = InferTypes(shapes or {}).run(expression.graph)
-    graph = InferTypes().run(InferenceForm(keep=frozenset(EXPORTERS)).run(graph))
+    graph = InferTypes().run(run_inside(InferenceForm(keep=frozenset(EXPORTERS)), graph))
     model = Writer(onnx, graph, dict(params or {}), output_names(expression.graph)).run()
     if path is not None:
         write_atomic(path, model.SerializeToString())
@@ -76,7 +77,7 @@ class Writer:
         outputs = []
         for value, label in zip(self.graph.outputs, self.labels, strict=True):
             self.nodes.append(self._make("Identity", [self.names[value]], [f"out_{label}"]))
-            outputs.append(self._info(f"out_{label}", value.type))
+            outputs.append(self.info(f"out_{label}", value.type))
         helper = self.onnx.helper
         body = helper.make_graph(self.nodes, "symgraph", inputs, outputs, self.initialisers)
         opset = [helper.make_opsetid("", OPSET)]
@@ -84,7 +85,8 @@ class Writer:
         model.ir_version = 8
         return model
 
-    def _info(self, name: str, type: TensorType) -> Any:
+    def info(self, name: str, type: TensorType) -> Any:
+        """A named, typed input or output."""
         shape = [d if isinstance(d, int) else str(d) for d in type.shape or ()]
         element = self.onnx.helper.np_dtype_to_tensor_dtype(as_dtype(type.dtype).numpy)
         return self.onnx.helper.make_tensor_value_info(name, element, shape)
@@ -93,7 +95,7 @@ class Writer:
         name = self.graph.names[node]
         self.names[node[0]] = name
         if name not in self.params:
-            return self._info(name, node.types[0])
+            return self.info(name, node.types[0])
         array = np.asarray(self.params[name], as_dtype(node.types[0].dtype).numpy)
         self.initialisers.append(self.onnx.numpy_helper.from_array(array, name))
         return None
@@ -106,6 +108,20 @@ class Writer:
             raise self.unknown(node)
         results = EXPORTERS[node.op.name](self, node, [self.names[v] for v in node.inputs])
         self.names.update(zip(node.values, results, strict=True))
+
+    def subgraph(self, graph: Graph, names: Mapping[Value, str], inputs: Sequence[Any]) -> Any:
+        """A graph inside a node, whose variables have these names; initialisers stay outside."""
+        saved = self.graph, self.nodes, self.names
+        self.graph, self.nodes, self.names = graph, [], dict(names)
+        for node in graph.nodes:
+            if not node.is_variable:
+                self._node(node)
+        outputs = []
+        for value in graph.outputs:
+            outputs.append(self.info(self.emit("Identity", [self.names[value]]), value.type))
+        nodes = self.nodes
+        self.graph, self.nodes, self.names = saved
+        return self.onnx.helper.make_graph(nodes, self.fresh("body"), list(inputs), outputs)
 
     def unknown(self, node: Node) -> UnknownOperatorError:
         """The error for a node that ONNX cannot say."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from .broadcasting import as_extents
 
 if TYPE_CHECKING:
     from ..ir.infer import ShapeView, Unifier
+    from ..ir.tensor_type import TensorType
 
 
 @register
@@ -116,6 +118,13 @@ class Full(Op):
 
     def infer_dtype(self, u: Unifier) -> tuple[Any, ...]:
         return (as_dtype(self.dtype),)
+
+    def typed(self, outs: Sequence[TensorType]) -> Op:
+        """With the extents that are known now in place of names."""
+        shape = outs[0].shape
+        if shape is None or shape == self.shape or not is_carried(shape):
+            return self
+        return replace(self, shape=shape)
 
     def forward(self) -> Compute:
         return compute(self.shape, lambda *i: const(self.value, self.dtype))

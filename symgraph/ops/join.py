@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import AttributeValueError, InputError
 from ..ir.op import CompositeOp, Op, Sample, Samples, register
 from ..ir.symbol import Group, Symbol
+from ..ir.tensor_type import TensorType
 from ..kernel import dims
 from ..kernel.compute import Compute, Tensor, compute
 from ..kernel.dims import Dim
@@ -57,6 +58,9 @@ class Concat(Op):
     @property
     def channelwise(self) -> bool:
         return self.axis == 1
+
+    def joined_axis(self, ins: Sequence[TensorType]) -> int | None:
+        return None if ins[0].shape is None else self.axis % len(ins[0].shape)
 
     def infer_shape(self, u: Unifier, *x: ShapeView) -> tuple[Any, ...]:
         u.require(len(x) > 0, "concat needs at least one input")
@@ -146,6 +150,13 @@ class ConcatGradient(Op):
 
     def infer_dtype(self, u: Unifier, x: DTypeView, *like: DTypeView) -> tuple[Any, ...]:
         return (x,)
+
+    def cut_starts(self, ins: Sequence[TensorType]) -> tuple[tuple[Dim, ...], ...] | None:
+        shapes = [t.shape for t in ins if t.shape is not None]
+        axis = self.axis % len(shapes[0])
+        start: list[Dim] = [0] * len(shapes[0])
+        start[axis] = _offsets(shapes[1:], axis)[self.position]
+        return (tuple(start),)
 
     def forward(self, x: Tensor, *like: Tensor) -> Compute:
         axis = self.axis % x.ndim
@@ -274,14 +285,23 @@ class Split(Op):
     def infer_dtype(self, u: Unifier, x: DTypeView) -> tuple[Any, ...]:
         return (x,) * self.output_count
 
-    def forward(self, x: Tensor) -> Sequence[Compute]:
-        axis = self.axis % x.ndim
-        extent = x.shape[axis]
+    def cut_starts(self, ins: Sequence[TensorType]) -> tuple[tuple[Dim, ...], ...] | None:
+        shape = ins[0].shape
+        assert shape is not None
+        axis = self.axis % len(shape)
+        bounds = self._bounds(shape[axis])[:-1]
+        return tuple(tuple(b if n == axis else 0 for n in range(len(shape))) for b in bounds)
+
+    def _bounds(self, extent: Dim) -> list[Dim]:
+        """Where each part begins, and where the last one ends."""
         if isinstance(self.parts, int):
             size = dims.floordiv(extent, self.parts)
-            bounds = [dims.mul(size, n) for n in range(self.parts + 1)]
-        else:
-            bounds = [0, *self.parts, extent]
+            return [dims.mul(size, n) for n in range(self.parts + 1)]
+        return [0, *self.parts, extent]
+
+    def forward(self, x: Tensor) -> Sequence[Compute]:
+        axis = self.axis % x.ndim
+        bounds = self._bounds(x.shape[axis])
 
         def part(start: Dim, end: Dim) -> Compute:
             def element(*i: Any) -> Any:

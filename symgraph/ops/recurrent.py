@@ -1,4 +1,4 @@
-"""Recurrent cells, and an LSTM unrolled over a known number of steps.
+"""Recurrent cells, and layers of them as loops over the steps.
 
 Gate order and equations are PyTorch's: LSTM i, f, g, o; GRU r, z, n.  One matrix product computes
 all gates of a step.
@@ -6,6 +6,7 @@ all gates of a step.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +19,7 @@ from ..ir.symbol import Symbol, parameter
 from ..kernel import dims
 from .base import Array, make
 from .contraction import linear
+from .scan import scan
 
 if TYPE_CHECKING:
     from ..ir.infer import ShapeView, Unifier
@@ -238,43 +240,125 @@ def gru_cell(
     return GruCell(units)(*inputs, name=name)  # type: ignore[no-any-return]
 
 
+States = tuple[Symbol, ...]
+Step = Callable[..., tuple[States, Symbol]]
+"""The body of a loop: (states after the step, what is stacked)."""
+
+
 def lstm(
-    x: Symbol, hidden: int, *, layers: int = 1, name: str = "lstm"
+    x: Symbol, hidden: int, *, layers: int = 1, reverse: bool = False, name: str = "lstm"
 ) -> tuple[Symbol, list[tuple[Symbol, Symbol]]]:
     """(y, [(h, c) of each layer after the last step]) of an LSTM that starts from zeros.
 
-    Unrolled over the steps of x, which must be known; the parameters are `{name}_l{layer}_weight`,
-    `_recurrent_weight` and `_bias`, shared by all steps.
+    The number of steps may be open.  The parameters are `{name}_l{layer}_weight`,
+    `_recurrent_weight` and `_bias`, shared by all steps; see `lstm_cell`.
 
     Shapes: x [n, t, d] -> y [n, t, hidden], h, c [n, hidden].   Dtypes: any float.
-    Raises: AttributeValueError when the number of steps or the batch is not known.
+    Raises: AttributeValueError when the batch is neither known nor named.
     """
+
+    def step(prefix: str) -> Step:
+        weights = _weights(prefix)
+
+        def run(x: Symbol, h: Symbol, c: Symbol) -> tuple[States, Symbol]:
+            after = lstm_cell(x, h, c, hidden, *weights)
+            return after, after[0]
+
+        return run
+
+    y, last = _layers(x, hidden, layers, 2, reverse, name, step)
+    return y, [(h, c) for h, c in last]
+
+
+def gru(
+    x: Symbol, hidden: int, *, layers: int = 1, reverse: bool = False, name: str = "gru"
+) -> tuple[Symbol, list[Symbol]]:
+    """(y, [h of each layer after the last step]) of gated recurrent units that start from zeros.
+
+    The number of steps may be open.  The parameters are `{name}_l{layer}_weight`,
+    `_recurrent_weight`, `_bias` and `_recurrent_bias`, shared by all steps; see `gru_cell`.
+
+    Shapes: x [n, t, d] -> y [n, t, hidden], h [n, hidden].   Dtypes: any float.
+    Raises: AttributeValueError when the batch is neither known nor named.
+    """
+
+    def step(prefix: str) -> Step:
+        weights = (*_weights(prefix), parameter(f"{prefix}_recurrent_bias", init=Constant(0.0)))
+
+        def run(x: Symbol, h: Symbol) -> tuple[States, Symbol]:
+            after = gru_cell(x, h, hidden, *weights)
+            return (after,), after
+
+        return run
+
+    y, last = _layers(x, hidden, layers, 1, reverse, name, step)
+    return y, [h for (h,) in last]
+
+
+def rnn(
+    x: Symbol, hidden: int, *, activation: str = "tanh", layers: int = 1, reverse: bool = False,
+    name: str = "rnn",
+) -> tuple[Symbol, list[Symbol]]:  # fmt: skip
+    """(y, [h of each layer after the last step]) of a simple recurrent network, from zeros.
+
+    The number of steps may be open.  The parameters are `{name}_l{layer}_weight`,
+    `_recurrent_weight` and `_bias`, shared by all steps; see `rnn_cell`.
+
+    Shapes: x [n, t, d] -> y [n, t, hidden], h [n, hidden].   Dtypes: any float.
+    Raises: AttributeValueError when the batch is neither known nor named.
+    """
+
+    def step(prefix: str) -> Step:
+        weights = _weights(prefix)
+
+        def run(x: Symbol, h: Symbol) -> tuple[States, Symbol]:
+            after = rnn_cell(x, h, hidden, *weights, activation=activation)
+            return (after,), after
+
+        return run
+
+    y, last = _layers(x, hidden, layers, 1, reverse, name, step)
+    return y, [h for (h,) in last]
+
+
+def _weights(prefix: str) -> tuple[Symbol, Symbol, Symbol]:
+    return (
+        parameter(f"{prefix}_weight", init=Xavier()),
+        parameter(f"{prefix}_recurrent_weight", init=Orthogonal()),
+        parameter(f"{prefix}_bias", init=Constant(0.0)),
+    )
+
+
+def _layers(
+    x: Symbol,
+    hidden: int,
+    layers: int,
+    states: int,
+    reverse: bool,
+    name: str,
+    step: Callable[[str], Step],
+) -> tuple[Symbol, list[tuple[Symbol, ...]]]:
+    """Layers one after the other, each a loop over the steps."""
     shape = x.shape
-    if shape is None or len(shape) != 3 or not isinstance(shape[1], int):
+    if shape is None or len(shape) != 3 or not dims.is_closed(shape[0]):
         raise AttributeValueError(
-            f"lstm: x must be [n, steps, d] with a known number of steps, got {x.type}"
+            f"{name}: x must be [n, steps, features] with a known or named batch, got {x.type} "
+            f"(declared at {x.node.origin}); declare it as in sg.var('x', ('N', 'T', 28))"
         )
-    if not dims.is_closed(shape[0]) or layers < 1 or shape[1] < 1:
-        raise AttributeValueError(
-            f"lstm: needs a known or named batch and at least one layer and step, got {x.type} "
-            f"and layers={layers!r}"
-        )
+    if layers < 1:
+        raise AttributeValueError(f"{name}: layers must be at least 1, got {layers!r}")
     dtype = "float32" if x.dtype is None else x.dtype.name
-    steps = [x[:, t] for t in range(shape[1])]
-    last: list[tuple[Symbol, Symbol]] = []
+    zeros = make("full", shape=(shape[0], hidden), value=0.0, dtype=dtype)
+    last: list[tuple[Symbol, ...]] = []
     for layer in range(layers):
         prefix = f"{name}_l{layer}"
-        weights = (
-            parameter(f"{prefix}_weight", init=Xavier()),
-            parameter(f"{prefix}_recurrent_weight", init=Orthogonal()),
-            parameter(f"{prefix}_bias", init=Constant(0.0)),
-        )
-        h = c = make("full", shape=(shape[0], hidden), value=0.0, dtype=dtype)
-        for t, step in enumerate(steps):
-            h, c = lstm_cell(step, h, c, hidden, *weights, name=f"{prefix}_t{t}")
-            steps[t] = h
-        last.append((h, c))
-    return make("stack", *steps, axis=1), last
+        # Between layers the steps come first, so that the steps of a batch are rows of one matrix.
+        after, x = scan(
+            step(prefix), x, (zeros,) * states, reverse=reverse,
+            axis=1 if layer == 0 else 0, output_axis=1 if layer == layers - 1 else 0, name=prefix,
+        )  # fmt: skip
+        last.append(after)
+    return x, last
 
 
 RnnCell.samples = (

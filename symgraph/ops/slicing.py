@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import AttributeValueError, DTypeError, ShapeError
 from ..ir.op import Op, Sample, Samples, register
 from ..ir.symbol import Symbol
+from ..ir.tensor_type import TensorType
 from ..kernel import dims
 from ..kernel.compute import Compute, Tensor, all_of, compute
 from ..kernel.dims import Dim
@@ -130,6 +131,14 @@ class Slice(Op):
                 out = u.fresh(("length", n)) if view.rank is None else view[n]
                 result.append(_learn(u, item, extent, out, f"slice of x.shape[{n}]"))
         return (tuple(result),)
+
+    def cut_starts(self, ins: Sequence[TensorType]) -> tuple[tuple[Dim, ...], ...] | None:
+        shape = ins[0].shape
+        assert shape is not None
+        items = _items(self.items, len(shape))
+        if any(step != 1 for _, _, step in items):
+            return None
+        return (tuple(bounds_of(i, extent)[0] for i, extent in zip(items, shape, strict=True)),)
 
     def forward(self, x: Tensor) -> Compute:
         items = _items(self.items, x.ndim)

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..kernel.rates import Rates
 from ..options import Options
 from .bind_parameters import BindParameters
+from .choose_algorithms import ChooseAlgorithms
 from .choose_layouts import ChooseLayouts
 from .detach_shapes import DetachShapes
 from .eliminate_common_subexpressions import EliminateCommonSubexpressions
@@ -21,9 +23,11 @@ from .expand import ExpandComposites
 from .fold_constants import FoldConstants
 from .fold_scale import FoldScale
 from .fuse import Fuse
+from .hoist_from_loops import HoistFromLoops
 from .infer_types import InferTypes
 from .inference_form import InferenceForm
 from .manager import Pass, Pipeline
+from .merge_loops import MergeLoops
 from .share_padding import SharePadding
 from .simplify import Simplify
 
@@ -33,6 +37,17 @@ CANONICAL: tuple[Pass, ...] = (
     Simplify(),
     # Before merging: what looks at shapes alone then looks at one value.
     DetachShapes(),
+    EliminateCommonSubexpressions(),
+    # Before dead code: the loop that the loss reads and the one that its gradient reads differ in
+    # their results.
+    MergeLoops(),
+    EliminateDeadCode(),
+)
+
+LOOPS: tuple[Pass, ...] = (
+    HoistFromLoops(),
+    Simplify(),
+    FoldConstants(),
     EliminateCommonSubexpressions(),
     EliminateDeadCode(),
 )
@@ -64,18 +79,28 @@ def preparation(
 
 
 def optimisation(
-    level: int, training: bool, block: int | None = None, more: tuple[Pass, ...] = ()
+    level: int,
+    training: bool,
+    block: int | None = None,
+    more: tuple[Pass, ...] = (),
+    rates: Rates | None = None,
+    tolerance: float = 1.0,
 ) -> tuple[Pass, ...]:
     """What a level adds.
 
     `block` is the number of channels that the target wants to lie together, None for plain
-    layouts; `more` are passes of the user's own, run on the canonical graph.
+    layouts; `more` are passes of the user's own, run on the canonical graph.  `rates` tell what
+    equivalent forms cost, None to keep every operator as it is; `tolerance` what error they may
+    have against the operator's own.
     """
     passes: tuple[Pass, ...] = ()
     if level >= 1:
-        passes += CANONICAL if training else (*CANONICAL, *SCALES)
+        passes += (*CANONICAL, *LOOPS) if training else (*CANONICAL, *LOOPS, *SCALES)
     passes += more
     if level >= 2:
+        if rates is not None and tolerance > 1.0 and not training:
+            # Folding again makes the forms' constants, and what is put around twice is put once.
+            passes += (ChooseAlgorithms(rates, tolerance), FoldConstants(), Simplify())
         if block is not None and not training:
             # Folding again packs the weights.
             passes += (ChooseLayouts(block), FoldConstants(), EliminateDeadCode())

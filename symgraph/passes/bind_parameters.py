@@ -29,6 +29,8 @@ class BindParameters(Pass):
     requires: ClassVar[Fact] = Fact.NAMED | Fact.TYPED
     # The variables of the graphs before and after differ, so their numbers cannot be compared.
     exact: ClassVar[bool] = False
+    # What a loop reads from outside is bound outside.
+    inside: ClassVar[bool] = False
 
     def run(self, graph: Graph) -> Graph:
         if not self.arrays:

@@ -94,11 +94,11 @@ class _Layouts:
 
     def _plain(self, value: Value) -> Value:
         if value not in self.plain:
-            blocked = self.forms[value, self.layout]
+            layout, blocked = next((k[1], v) for k, v in self.forms.items() if k[0] == value)
             shape = value.type.shape
             assert shape is not None
-            view = all(d == 1 for d in shape[CHANNELS + 1 :])
-            op = InLayout(Relayout(), (self.layout,), (None,), view)
+            view = layout == self.layout and all(d == 1 for d in shape[CHANNELS + 1 :])
+            op = InLayout(Relayout(), (layout,), (None,), view)
             self.plain[value] = _make(op, (blocked,), value.node, None)[0]
         return self.plain[value]
 

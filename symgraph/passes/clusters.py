@@ -14,6 +14,7 @@ from ..ir.program import (
     ProgramBuffer,
     Segment,
     live_segments,
+    loop_ranges,
     may_overlap,
 )
 from ..kernel import dims
@@ -82,6 +83,7 @@ class _Clusters:
     def __init__(self, program: Program, alignment: int) -> None:
         self.program = program
         self.alignment = alignment
+        self.loops = loop_ranges(program)
         self.segments: dict[ProgramBuffer, list[Segment]] = {}
         for segment in live_segments(program):
             self.segments.setdefault(segment.root, []).append(segment)
@@ -94,7 +96,7 @@ class _Clusters:
 
     def run(self) -> tuple[list[Cluster], tuple[Share, ...]]:
         shared = []
-        for number, step in enumerate(self.program.steps):
+        for number, step in enumerate(self.program.timeline):
             if isinstance(step, KernelStep):
                 shared += self._step(number, step)
         return list(dict.fromkeys(self.home.values())), tuple(shared)
@@ -102,9 +104,11 @@ class _Clusters:
     def _step(self, number: int, step: KernelStep) -> list[Share]:
         taken: set[ProgramBuffer] = set()
         found = []
+        # What matters during a whole loop may not be written over in it.
+        kept = {b for loop in self.loops if loop.start <= number < loop.end for b in loop.kept}
         for source_at, target_at in step.in_place:
             source, target = step.arguments[source_at], step.arguments[target_at]
-            if source in taken or target in taken:
+            if source in taken or target in taken or {source.root, target.root} & kept:
                 continue
             if self._may_share(step, number, source, target, target_at) and self._merge(
                 number, source, target

@@ -34,7 +34,7 @@ class EliminateCommonSubexpressions(Pass):
         number: dict[Node, int] = {}
 
         def change(node: Node, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
-            key = _node_key(node, inputs, number, twins)
+            key = node_key(node, inputs, number, twins)
             if key is None:
                 return None
             if key in first:
@@ -56,15 +56,23 @@ def _repeated_constant_types(graph: Graph) -> set[Hashable]:
     return {types for types, times in count.items() if times > 1}
 
 
-def _node_key(
-    node: Node, inputs: tuple[Value, ...], number: dict[Node, int], twins: set[Hashable]
+def node_key(
+    node: Node,
+    inputs: tuple[Value, ...],
+    number: dict[Node, int],
+    twins: set[Hashable] | None = None,
 ) -> Hashable | None:
-    """What nodes that compute the same have in common; None for a node that stays apart."""
+    """What nodes that compute the same have in common; None for a node that stays apart.
+
+    `number` orders the nodes that inputs may be of; `twins` are the types of constants whose bytes
+    are looked at, all where it is None.
+    """
     op = node.op
     if op.is_variable or op.is_host or op.state or not op.pure:
         return None
     if isinstance(op, Constant):
-        return (Constant, node.types, content_key(op.value)) if node.types in twins else None
+        compared = twins is None or node.types in twins
+        return (Constant, node.types, content_key(op.value)) if compared else None
     key = op_key(op)
     if key is None:
         return None

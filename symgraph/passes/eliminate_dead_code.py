@@ -1,7 +1,8 @@
 """Drop what no output needs.
 
 A graph is its outputs, so nodes that nothing reads are gone already.  What is left: outputs of
-operators with several outputs that nobody reads, and state that is not changed.
+operators with several outputs that nobody reads, inputs that a loop's body does not read, and state
+that is not changed.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _narrowed(graph: Graph) -> Graph:
 
     def change(node: Node, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
         used = tuple(v in read for v in node.values)
-        if all(used) or node.is_variable:
+        if node.is_variable or (all(used) and node.op.subgraph is None):
             return None
         kept = with_inputs(node, inputs)
 

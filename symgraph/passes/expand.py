@@ -83,7 +83,7 @@ def adopt(values: Sequence[Value], node: Node, before: int) -> tuple[Value, ...]
 
     Literals that took no dtype yet get the one that inference gives them beside their partners.
     """
-    parts = _made_after(values, before)
+    parts = made_after(values, before)
     types = _types_of(parts)
     done: dict[Value, Value] = {}
     for part in parts:
@@ -96,7 +96,7 @@ def adopt(values: Sequence[Value], node: Node, before: int) -> tuple[Value, ...]
     return tuple(done.get(v, v) for v in values)
 
 
-def _made_after(values: Sequence[Value], before: int) -> tuple[Node, ...]:
+def made_after(values: Sequence[Value], before: int) -> tuple[Node, ...]:
     """The nodes newer than `before` that the values rest on, inputs first; older ones end the walk
     so that its cost does not grow with the graph."""
     order: list[Node] = []

@@ -18,16 +18,14 @@ from .manager import Fact, Pass
 SMALL_BYTES = 4096
 """Results up to this size are always kept as constants."""
 
-GROWTH = 2
-"""A larger result is kept when it is at most so many times as large as what it is made from."""
-
 
 @dataclass(frozen=True)
 class FoldConstants(Pass):
     """%c = multiply(%w, %s), both constant   ->   %c = constant()
 
     The operator's own numpy reference does the work; where it has none, or it fails, the node
-    stays.  What merely repeats its input (a broadcast, zeros) stays too when it is large.
+    stays.  What merely repeats its input (a broadcast, zeros) stays too when it is large: the
+    operator says what is too large (`Op.folded_growth`).
     """
 
     name: ClassVar[str] = "fold_constants"
@@ -62,7 +60,11 @@ def _is_foldable(node: Node, inputs: tuple[Value, ...]) -> bool:
         return False
     size = _nbytes(node.types)
     given = _nbytes([v.type for v in inputs])
-    return size is not None and given is not None and size <= max(SMALL_BYTES, GROWTH * given)
+    return (
+        size is not None
+        and given is not None
+        and size <= max(SMALL_BYTES, op.folded_growth * given)
+    )
 
 
 def _nbytes(types: Sequence[TensorType]) -> int | None:

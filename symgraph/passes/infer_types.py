@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ from ..ir.graph import Graph, Inference
 from ..ir.infer import infer_node
 from ..ir.node import Node, Value
 from ..ir.op import Constant, Variable
+from ..ir.scan import Scan
 from ..ir.tensor_type import TensorType
 from .manager import Fact, Pass, provider
 
@@ -33,6 +34,8 @@ class InferTypes(Pass):
     provides: ClassVar[Fact] = Fact.NAMED | Fact.TYPED
     # Before it the graph has no complete types to evaluate it with.
     exact: ClassVar[bool] = False
+    # The graph of a loop is typed from the loop's inputs, below.
+    inside: ClassVar[bool] = False
 
     def run(self, graph: Graph) -> Graph:
         """Raises: ShapeError naming what is still unknown."""
@@ -71,6 +74,8 @@ def _typed(
     graph: Graph, node: Node, inputs: tuple[Value, ...], types: tuple[TensorType, ...]
 ) -> Node:
     op = node.op.typed(types)
+    if isinstance(op, Scan):
+        op = op.with_subgraph(_typed_body(op, [v.type for v in inputs]))
     if isinstance(op, Variable):
         op = Variable(types[0], op.role, op.init, op.hint)
     name = graph.names[node]
@@ -81,6 +86,13 @@ def _typed(
     if isinstance(op, (Variable, Constant)) or op is node.op:
         return blank
     return Node(op, inputs, infer_node(blank), name, node.origin, "", node.attributes, node.serial)
+
+
+def _typed_body(op: Scan, ins: Sequence[TensorType]) -> Graph:
+    """The body of a loop with the types that the loop's inputs give it."""
+    known = {name: type for name, type in op.input_types(ins).items() if name in op.variables()}
+    shapes = {name: type.shape for name, type in known.items()}
+    return InferTypes(shapes, {name: type.dtype for name, type in known.items()}).run(op.body)
 
 
 def _unknown_text(graph: Graph, inference: Inference) -> str:

@@ -18,6 +18,7 @@ from typing import ClassVar
 
 from ..errors import PipelineError, VerifyError
 from ..ir.graph import Graph
+from ..ir.node import Node, Value
 from ..ir.verify import verify_graph
 from ..options import Options
 
@@ -50,9 +51,32 @@ class Pass:
     exact: ClassVar[bool] = True
     """Results agree within rounding; False where the pass may change them (inference form)."""
 
+    inside: ClassVar[bool] = True
+    """It applies to the graphs that nodes hold as well, the bodies of loops."""
+
     def run(self, graph: Graph) -> Graph:
         """The changed graph, or the same object when nothing changed."""
         raise NotImplementedError(f"{type(self).__name__} does not define run")
+
+
+def run_inside(item: Pass, graph: Graph) -> Graph:
+    """A pass over a graph, then over the graphs that its nodes hold.
+
+    Variables and outputs of an inner graph stay what they are, so its node keeps its types.
+    """
+    graph = item.run(graph)
+    if not item.inside or all(n.op.subgraph is None for n in graph.nodes):
+        return graph
+
+    def change(node: Node, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
+        inner = node.op.subgraph
+        new = None if inner is None else run_inside(item, inner)
+        if new is None or new is inner:
+            return None
+        return Node(node.op.with_subgraph(new), inputs, node.types, node.name, node.origin,
+                    node.scope, node.attributes, node.serial).values  # fmt: skip
+
+    return graph.rewrite(change)
 
 
 _KNOWN_PROVIDERS: dict[Fact, str] = {}
@@ -132,7 +156,7 @@ class Pipeline:
             if item.name in chosen.disable:
                 continue
             start = time.perf_counter()
-            new = item.run(graph)
+            new = run_inside(item, graph)
             entries.append((item.name, time.perf_counter() - start, new is not graph))
             dump.write(item.name, new, changed=new is not graph)
             _check_after(item, graph, new, chosen, compare, dump)

@@ -11,7 +11,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..ir.program import ConstantData, KernelStep, Program, ProgramBuffer, Step
+from ..ir.program import (
+    ConstantData,
+    KernelStep,
+    Leaf,
+    Program,
+    ProgramBuffer,
+    leaves,
+    map_leaves,
+)
 from ..ir.tensor_type import TensorType
 from ..kernel.packing import Packing
 
@@ -26,8 +34,8 @@ class PackConstants:
         if not any(kernel.packings for kernel in program.kernels):
             return program
         packer = _Packer(program)
-        steps = tuple(packer.step(step) for step in program.steps)
-        used = {b.root for step in steps for b in step.arguments}
+        steps = map_leaves(program.steps, packer.step)
+        used = {b.root for step in leaves(steps) for b in step.arguments}
         used |= {p.buffer.root for p in program.outputs}
         constants: list[ConstantData] = []
         for data in program.constants:
@@ -42,7 +50,7 @@ class _Packer:
         self.names = {b.name for b in program.buffers}
         self.made: dict[tuple[ProgramBuffer, Packing], ConstantData] = {}
 
-    def step(self, step: Step) -> Step:
+    def step(self, step: Leaf) -> Leaf:
         if not isinstance(step, KernelStep) or not step.kernel.packings:
             return step
         arguments = list(step.arguments)

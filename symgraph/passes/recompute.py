@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ..errors import MemoryPlanError
-from ..ir.program import KernelStep, Program, ProgramBuffer, Step
+from ..ir.program import KernelStep, Program, ProgramBuffer, RepeatStep, Step
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
 from ..kernel.ir import Alloc, Block, For, If, Stmt, Store, Update
@@ -239,6 +239,8 @@ class _Recomputing:
     def _reading(self, step: Step) -> Step:
         if isinstance(step, KernelStep):
             return replace(step, arguments=tuple(self._new(b) for b in step.arguments))
+        if isinstance(step, RepeatStep):
+            return replace(step, steps=tuple(self._reading(s) for s in step.steps))
         return replace(step, reads=tuple(self._new(b) for b in step.reads))
 
     def _new(self, buffer: ProgramBuffer) -> ProgramBuffer:

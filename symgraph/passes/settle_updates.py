@@ -66,15 +66,16 @@ class _Settling:
         return frozenset((a, b) for b, earlier in enumerate(before) for a in earlier)
 
     def _reader_edges(self, port: Port) -> frozenset[tuple[int, int]] | None:
-        """Every reader of the old value before the writer; None when the writer clashes."""
+        """Every reader of the old value before every writer; None when a writer clashes."""
         old, new = self.inputs[port.updates], port.buffer.root
         writers = [n for n, s in enumerate(self.steps) if any(b.root is new for b in s.writes)]
         readers = [n for n, s in enumerate(self.steps) if any(b.root is old for b in s.reads)]
-        if len(writers) != 1:
+        if not writers:
             return None
-        if writers[0] in readers and not _writes_in_place(self.steps[writers[0]], old, new):
+        both = set(writers) & set(readers)
+        if any(not _writes_in_place(self.steps[n], old, new) for n in both):
             return None
-        return frozenset((r, writers[0]) for r in readers if r != writers[0])
+        return frozenset((r, w) for w in writers for r in readers if r != w)
 
     def _copy(self, port: Port) -> None:
         target = ProgramBuffer(f"{port.name}_next", port.type, "output", source=port.name)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.op import Op, Sample
+from ..ir.printer import attribute_text
 from ..ir.symbol import Symbol, var
 from ..kernel.dtypes import as_dtype
 
@@ -77,7 +78,7 @@ def sample_text(sample: Sample) -> str:
         f"{item.dtype.name}{list(item.shape)}" if isinstance(item, np.ndarray) else str(list(item))
         for item in sample.inputs
     ]
-    attributes = [f"{k}={v}" for k, v in sample.op.attribute_items]
+    attributes = [f"{k}={attribute_text(v)}" for k, v in sample.op.attribute_items]
     return f"{sample.op.name}({', '.join([*items, *attributes])}) {sample.dtype}"
 
 

@@ -49,7 +49,7 @@ def test_open_extents_need_a_limit(tmp_path):
 
 
 def test_mistakes(tmp_path):
-    with pytest.raises(TargetError, match="unknown 'ram'; known are workspace, text, flops"):
+    with pytest.raises(TargetError, match="unknown 'ram'; known are workspace, text, stack, flops"):
         export(tmp_path, budgets={"ram": 1})
     with pytest.raises(TargetError, match="workspace must be >= 0, got -1"):
         export(tmp_path, budgets={"workspace": -1})

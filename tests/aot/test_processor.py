@@ -57,7 +57,7 @@ def test_an_older_processor_is_refused(cpu, tmp_path):
     program = build(artifact, MAIN, flags=(*FLAGS, "-static"))
     if LEVELS[cpu] <= level_of(machine(None)):
         assert said([str(program)]) == ["success", "0", "0"]
-    below = f"this processor, or its system, is below {cpu}, which the object was compiled for"
+    below = f"x86-64 level of the processor and its system: need level {LEVELS[cpu]}, {cpu}"
     message, is_code, test = said([str(program), str(LEVELS[cpu] - 1)])
     assert message.startswith(below)
     assert (is_code, test) == ("1", "-3")

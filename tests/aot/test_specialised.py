@@ -13,9 +13,6 @@ from .models import batch, convolution, perceptron
 
 SHAPES = {perceptron: (7,), convolution: (2, 17, 13)}
 
-# Objects of several versions share plain weights; packed ones are summed in another order.
-UNPACKED = ("pack_constants",)
-
 
 @pytest.mark.parametrize("model", [perceptron, convolution])
 def test_listed_sizes_give_the_bits_of_their_own_compile(model, tmp_path):
@@ -24,10 +21,10 @@ def test_listed_sizes_give_the_bits_of_their_own_compile(model, tmp_path):
         y, tmp_path / "net", params=params, target="native", specialise={"N": (1, 8)}
     )
     loaded = sg.load(artifact.files["o"], threads=1)
-    open_ = sg.compile(y, params=params, threads=1, disable=UNPACKED)
+    open_ = sg.compile(y, params=params, threads=1)
     for n in (0, 1, 2, 8, 9, 17):
         x = batch(n, SHAPES[model])
-        fixed = sg.compile(y, params=params, shapes={"x": x.shape}, threads=1, disable=UNPACKED)
+        fixed = sg.compile(y, params=params, shapes={"x": x.shape}, threads=1)
         want = fixed(x=x) if n in (1, 8) else open_(x=x)
         assert loaded(x).tobytes() == want.tobytes(), n
     assert artifact.description["machine"]["specialised"] == [{"N": 1}, {"N": 8}]

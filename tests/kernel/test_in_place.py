@@ -53,3 +53,63 @@ def test_operands_of_a_sum_may_not_its_epilogue_may() -> None:
 def test_element_sizes_must_agree(dtype, allowed) -> None:
     c = compute((5, 7), lambda i, j: X[i, j].astype(dtype))
     assert (("x", "o0") in pairs(c)[0]) == allowed
+
+
+def test_loops_that_run_once_make_no_difference() -> None:
+    """An index of a single batch is written 0 by some and by its variable by others."""
+    x, y = placeholder("x", (1, 5, 7), "float32"), placeholder("y", (5, 1, 7), "float32")
+    c = compute((1, 5, 7), lambda n, i, j: x[0, i, j] + y[i, 0, j])
+    assert pairs(c, inputs=(x, y))[0] == {("x", "o0"), ("y", "o0")}
+    other = compute((1, 5, 7), lambda n, i, j: x[0, 4 - i, j] + y[i, 0, j])
+    assert pairs(other, inputs=(x, y))[0] == {("y", "o0")}
+
+
+def softmax(x, axis):
+    """Of three stages: the maximum, the exponentials and their sum, the quotient."""
+    rows = tuple(d for n, d in enumerate(x.shape) if n != axis)
+
+    def at(i, r):
+        return (*i[:axis], r, *i[axis:])
+
+    def without(i):
+        return tuple(v for n, v in enumerate(i) if n != axis)
+
+    extent = x.shape[axis]
+    top = compute(rows, lambda *i: reduce("max", extent, lambda r: x[at(i, r)]), name="top")
+    e = compute(x.shape, lambda *i: call("exp", x[i] - top[without(i)]), name="e")
+    total = compute(rows, lambda *i: reduce("sum", extent, lambda r: e[at(i, r)]), name="total")
+    return compute(x.shape, lambda *i: e[i] / total[without(i)])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_rows_that_are_read_before_they_are_written_may(axis) -> None:
+    x = placeholder("x", (3, 5, 7), "float32")
+    assert pairs(softmax(x, axis), inputs=(x,))[0] == {("x", "o0")}
+
+
+def test_rows_that_others_still_read_may_not() -> None:
+    x = placeholder("x", (5, 5), "float32")
+    top = compute((5,), lambda i: reduce("max", 5, lambda r: x[r, i]), name="top")
+    low = compute((5,), lambda i: reduce("min", 5, lambda r: x[r, i]), name="low")
+    y = compute((5, 5), lambda i, j: (top[i] - low[i]) * top[i] * low[i] + x[i, j])
+    assert pairs(y, inputs=(x,))[0] == set()
+
+
+def test_a_row_read_beside_its_writing_may_not() -> None:
+    """Nothing forces the neighbour to be read before it is written."""
+    x = placeholder("x", (5, 7), "float32")
+    top = compute((5,), lambda i: reduce("max", 7, lambda r: x[i, r]), name="top")
+    y = compute((5, 7), lambda i, j: x[i, 6 - j] / top[i])
+    assert pairs(y, inputs=(x,))[0] == set()
+    z = compute((5, 7), lambda i, j: x[i, j] / top[i])
+    assert pairs(z, inputs=(x,))[0] == {("x", "o0")}
+
+
+def test_a_row_that_no_sum_waits_for_may_not() -> None:
+    """The intermediate of each element could be made together with the element."""
+    x = placeholder("x", (5, 7), "float32")
+    heavy = compute(
+        (5, 7), lambda i, j: call("exp", call("sin", call("exp", x[i, 6 - j]))), name="heavy"
+    )
+    y = compute((5, 7), lambda i, j: heavy[i, j] * heavy[i, 6 - j])
+    assert pairs(y, inputs=(x,))[0] == set()

@@ -64,6 +64,8 @@ def test_operators(name: str) -> None:
     [
         (models.lenet5, {"x": (3, 1, 28, 28)}),
         (models.lstm, {"x": (2, 28, 28)}),
+        (lambda: models.lstm(length="T", features=5, units=7, layers=2), {"x": (2, 3, 5)}),
+        (lambda: sg.gru(sg.var("x", ("N", "T", 5)), 7, reverse=True)[0], {"x": (2, 3, 5)}),
         (lambda: models.bert_encoder(length=5, layers=1, width=8, heads=2, inner=9, vocabulary=13),
          {"tokens": (2, 5)}),
     ],
@@ -75,6 +77,12 @@ def test_networks(network: Any, inputs: dict[str, tuple[int, ...]]) -> None:
         for n, s in inputs.items()
     }
     check(network(), **arrays)
+
+
+def test_a_loop_without_sequences_is_refused() -> None:
+    last, _ = sg.scan(lambda h: (h * 2.0, None), (), sg.var("h", (3,)), length=4, name="doubled")
+    with pytest.raises(UnknownOperatorError, match="doubled: a loop without sequences"):
+        export_onnx(last)
 
 
 def test_what_has_no_counterpart_is_named() -> None:

@@ -1,4 +1,4 @@
-"""Recurrent cells and the unrolled LSTM."""
+"""Recurrent cells and layers of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pytest
 
 import symgraph as sg
 from symgraph.errors import AttributeValueError, ShapeError
-from symgraph.ops.recurrent import LstmCell
+from symgraph.ops.recurrent import GruCell, LstmCell, RnnCell
 
 
-def test_an_unrolled_lstm_shares_its_weights() -> None:
+def test_the_steps_of_an_lstm_share_its_weights() -> None:
     x = sg.var("x", ("N", 4, 3))
     y, last = sg.lstm(x, 5, layers=2)
     everything = sg.group(y, *last[0], *last[1])
@@ -53,5 +53,36 @@ def test_cells_give_their_weights_shapes() -> None:
     assert str(shapes["h"][0]) == "N"
     with pytest.raises(ShapeError, match=r"h.shape\[1\] must equal units 5: 6 != 5"):
         sg.rnn_cell(x, sg.var("h", ("N", 6)), 5)
-    with pytest.raises(AttributeValueError, match="known number of steps"):
-        sg.lstm(sg.var("x", ("N", "T", 3)), 5)
+    with pytest.raises(AttributeValueError, match=r"lstm: .* known or named batch.*declare it as"):
+        sg.lstm(sg.var("x", (None, "T", 3)), 5)
+    with pytest.raises(AttributeValueError, match="layers must be at least 1, got 0"):
+        sg.gru(sg.var("x", ("N", "T", 3)), 5, layers=0)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_layers_of_other_cells_for_any_number_of_steps(reverse: bool) -> None:
+    x = sg.var("x", ("N", "T", 3))
+    ys, (first, second) = sg.gru(x, 5, layers=2, reverse=reverse)
+    rs, (last,) = sg.rnn(x, 4, activation="relu", reverse=reverse)
+    network = sg.group(ys, first, second, rs, last)
+    params = sg.init(network, seed=4)
+    f = sg.compile(network, params=params, target="llvm")
+    for steps in (4, 1):
+        array = np.random.default_rng(1).normal(size=(2, steps, 3)).astype(np.float32)
+        order = range(steps)[:: -1 if reverse else 1]
+        rows = array
+        states = []
+        for layer in range(2):
+            names = ("weight", "recurrent_weight", "bias", "recurrent_bias")
+            weights = [params[f"gru_l{layer}_{n}"] for n in names]
+            h, out = np.zeros((2, 5), np.float32), np.zeros((2, steps, 5), np.float32)
+            for t in order:
+                h = out[:, t] = GruCell(5).reference(rows[:, t], h, *weights)
+            rows = out
+            states.append(h)
+        weights = [params[f"rnn_l0_{n}"] for n in ("weight", "recurrent_weight", "bias")]
+        h, out = np.zeros((2, 4), np.float32), np.zeros((2, steps, 4), np.float32)
+        for t in order:
+            h = out[:, t] = RnnCell(4, "relu").reference(array[:, t], h, *weights)
+        for got, expected in zip(f(x=array), (rows, *states, out, h), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)

@@ -14,6 +14,8 @@ EXTENTS = (2, 3, 5, 7, 17)
 UNARY = ("relu", "tanh", "sigmoid", "exp_small", "square", "negative", "softmax", "layer_norm")
 BINARY = ("add", "subtract", "multiply", "maximum")
 SHAPE = ("transpose", "flatten", "slice", "reduce_sum", "reduce_max", "reduce_mean", "concat")
+PARTS = ("concat", "stack", "split", "front", "pad", "grow")
+"""What is put together and taken apart, along every axis: the first ones lie in one piece."""
 CONTRACTION = ("linear", "matmul")
 
 
@@ -32,7 +34,7 @@ class Case:
 
 def _grow(draw: st.DrawFn, case: Case, values: list[Symbol]) -> Symbol:
     x = draw(st.sampled_from(values))
-    kind = draw(st.sampled_from((*UNARY, *BINARY, *SHAPE, *CONTRACTION)))
+    kind = draw(st.sampled_from((*UNARY, *BINARY, *SHAPE, *CONTRACTION, *PARTS)))
     if kind in BINARY:
         others = [v for v in values if v.shape == x.shape or v.shape == ()]
         other = draw(st.sampled_from([*others, _variable(case, x)]))
@@ -88,12 +90,39 @@ def _single(draw: st.DrawFn, kind: str, x: Symbol, values: list[Symbol]) -> Symb
             return sg.sigmoid(x)
         function = getattr(sg, kind.removeprefix("reduce_"))
         return function(x, axis=rank - 1, keepdims=draw(st.booleans()))
-    if kind == "concat":
-        same = [v for v in values if v.shape == x.shape]
-        return sg.concat([x, draw(st.sampled_from(same))], axis=-1) if rank > 1 else sg.relu(x)
+    if kind in PARTS:
+        return _parts(draw, kind, x, values)
     if kind in UNARY:
         return getattr(sg, kind)(x)
     return -x
+
+
+def _parts(draw: st.DrawFn, kind: str, x: Symbol, values: list[Symbol]) -> Symbol:
+    """Parts joined or cut along an axis of known extent; small, so that graphs stay small."""
+    axes = [n for n, extent in enumerate(x.shape) if isinstance(extent, int) and extent <= 34]
+    if not axes:
+        return sg.relu(x)
+    axis = draw(st.sampled_from(axes))
+    same = [v for v in values if v.shape == x.shape]
+    if kind == "concat":
+        return sg.concat([x, draw(st.sampled_from(same))], axis=axis)
+    if kind == "grow":  # as in dense blocks: a value and what follows from it
+        return sg.concat([x, sg.sum(x, axis=axis, keepdims=True)], axis=axis)
+    if kind == "stack":
+        stacked = sg.stack([x, draw(st.sampled_from(same)) * 0.5], axis=axis)
+        return sg.reshape(stacked, [0] * axis + [2 * x.shape[axis], *x.shape[axis + 1 :]])
+    if kind == "pad":
+        width = [(0, 0)] * x.ndim
+        width[axis] = (draw(st.integers(0, 2)), draw(st.integers(0, 2)))
+        return sg.pad(x, width)
+    extent = x.shape[axis]
+    cut = draw(st.integers(0, extent))
+    if kind == "front" or 2 * cut != extent:
+        index = [slice(None)] * x.ndim
+        index[axis] = slice(min(cut, extent - 1), None)
+        return x[tuple(index)]
+    low, high = sg.split(x, 2, axis)
+    return low * high
 
 
 @st.composite

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.program import HostStep, Program, ProgramBuffer
+from ...ir.program import HostStep, Program, ProgramBuffer, RepeatStep, Step
 from ...kernel import dims
 from ...kernel.dims import Dim, DimVar
 from ...kernel.dtypes import as_dtype
 from ...kernel.ir import Kernel
+from ...kernel.rates import Rates
 from ...options import Options
 from ..host import call_host
 from .evaluate import Evaluator
@@ -31,6 +32,9 @@ class InterpTarget:
         return None
 
     def channel_block(self, options: Options) -> int | None:
+        return None
+
+    def rates(self, options: Options) -> Rates | None:
         return None
 
     def schedule(
@@ -57,23 +61,30 @@ class InterpRunner:
         memory = _Memory(self.program, dims, inputs, outputs)
         times = [time.perf_counter_ns()]
         for step in self.program.steps:
-            arrays = [memory.array(b) for b in step.arguments]
-            if isinstance(step, HostStep):
-                reads = len(step.reads)
-                call_host(step, arrays[:reads], arrays[reads:])
-            else:
-                # A schedule may see an array under another shape, with axes merged.
-                shaped = [
-                    a.reshape(memory.extents(p.shape))
-                    for p, a in zip(step.kernel.params, arrays, strict=True)
-                ]
-                pairs = zip(step.kernel.params, shaped, strict=True)
-                Evaluator(step.kernel, dict(pairs), dims).run()
+            _run_step(step, memory, dims)
             times.append(time.perf_counter_ns())
         return tuple(after - before for before, after in pairwise(times))
 
     def scratch_nbytes(self, dims: Mapping[str, int]) -> int:
         return 0
+
+
+def _run_step(step: Step, memory: _Memory, env: Mapping[str, int]) -> None:
+    if isinstance(step, RepeatStep):
+        for number in range(memory.extents((step.count,))[0]):
+            for inner in step.steps:
+                _run_step(inner, memory, {**env, step.counter.name: number})
+        return
+    arrays = [memory.array(b) for b in step.arguments]
+    if isinstance(step, HostStep):
+        reads = len(step.reads)
+        call_host(step, arrays[:reads], arrays[reads:])
+        return
+    # A schedule may see an array under another shape, with axes merged.
+    shaped = [
+        a.reshape(memory.extents(p.shape)) for p, a in zip(step.kernel.params, arrays, strict=True)
+    ]
+    Evaluator(step.kernel, dict(zip(step.kernel.params, shaped, strict=True)), env).run()
 
 
 class _Memory:

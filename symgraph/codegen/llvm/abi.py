@@ -24,7 +24,18 @@ POINTER_BYTES = 8
 
 
 class Context(ctypes.Structure):
-    """sg_context; see CONTEXT_HEADER."""
+    """What a program is given besides its arrays.
+
+    parallel_for  may be null: everything then runs on the calling thread.  It calls
+                  task(data, index, thread) for every index in 0 .. count-1, in any order, on any
+                  threads, at once or one after the other, and returns when all have returned.
+    pool          passed to parallel_for and relax as it is.
+    threads       how many threads take part, at most; 0 and 1 mean no parallel_for.  The workspace
+                  must be as large as this number needs.
+    constants     the program's constants, aligned to 64 bytes; may be null where it has none.
+    relax         void (void *pool), may be null: called again and again by a thread that has waited
+                  for another one for some time, to give up its processor for a moment.
+    """
 
     _fields_ = (
         ("size", ctypes.c_uint32),
@@ -33,35 +44,14 @@ class Context(ctypes.Structure):
         ("pool", ctypes.c_void_p),
         ("threads", ctypes.c_int64),
         ("constants", ctypes.c_void_p),
+        ("relax", ctypes.c_void_p),
     )
 
 
-CONTEXT_TYPE = "%sg_context = type { i32, i32, ptr, ptr, i64, ptr }"
+CONTEXT_TYPE = "%sg_context = type { i32, i32, ptr, ptr, i64, ptr, ptr }"
 """The same struct in LLVM IR."""
 
-CONTEXT_FIELDS = {name: number for number, (name, _) in enumerate(Context._fields_)}
 CONTEXT_BYTES = ctypes.sizeof(Context)
-
-CONTEXT_HEADER = """\
-/* What a program is given besides its arrays.  Zero everything, set size, then what you need.
-
-   parallel_for  may be NULL: everything then runs on the calling thread.  It must call
-                 task(data, index, thread) for every index in 0 .. count-1, in any order and on any
-                 threads, and return when all have returned; thread is ignored.
-   pool          passed to parallel_for as it is.
-   threads       into how many parts work is cut, at most; 0 and 1 mean no parallel_for.  The
-                 workspace must be as large as this number needs.
-   constants     the program's constants, aligned to 64 bytes; may be NULL where it has none.  */
-typedef struct sg_context {
-  uint32_t size; /* sizeof(sg_context) */
-  uint32_t flags; /* 0 */
-  void (*parallel_for)(void *pool, void (*task)(void *data, int64_t index, int64_t thread),
-                       void *data, int64_t count);
-  void *pool;
-  int64_t threads;
-  const void *constants;
-} sg_context;
-"""
 
 
 def run_symbol(name: str) -> str:

@@ -7,6 +7,7 @@ computed in float32 and rounded after each operation.  Nothing here becomes a li
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 from ...kernel.dtypes import DType, bool_, float32, uint8
@@ -22,6 +23,9 @@ _COMPARE_ORDER = {"lt": "lt", "le": "le"}
 _FLOAT_OPCODES = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 _INTEGER_OPCODES = {"add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or",
                     "xor": "xor"}  # fmt: skip
+_ORDERED = {"icmp eq": operator.eq, "icmp ne": operator.ne, "icmp slt": operator.lt,
+            "icmp sle": operator.le}  # fmt: skip
+"""Comparisons of numbers that are decided at once, so that only one branch of a choice is made."""
 _MATH_NAMES = {"round": "rint", "min": "minimum", "max": "maximum"}
 
 
@@ -240,6 +244,10 @@ class Arithmetic(Conversion):
 
     def _compare(self, opcode: str, values: Sequence[Value]) -> Value:
         first = values[0]
+        known = _ORDERED.get(opcode)
+        if known is not None and all(_is_integer(v.text) for v in values):
+            a, b = (int(v.text) for v in values)
+            return Value("true" if known(a, b) else "false", bool_)
         text = self.builder.pure(f"{opcode} {first.type} {', '.join(v.text for v in values)}")
         return Value(text, bool_, first.lanes)
 
@@ -263,6 +271,11 @@ class Arithmetic(Conversion):
         scalar = literal(value, like.dtype)
         text = splat(scalar, register_type(like.dtype), like.lanes)
         return Value(text, like.dtype, like.lanes)
+
+
+def _is_integer(text: str) -> bool:
+    """The literal of an integer, not a name or a vector."""
+    return text.removeprefix("-").isdigit()
 
 
 def _is_number(text: str) -> bool:

@@ -103,7 +103,8 @@ class CheckedEntry(Caller):
         builder, version = self.builder, self.versions[number - 1]
         context = [("ptr", self.context(PARALLEL_FOR)), ("ptr", self.context(POOL)),
                    ("i64", self.context(THREADS)),
-                   ("ptr", self._weights(version.weights_offset))]  # fmt: skip
+                   ("ptr", self._weights(version.weights_offset)),
+                   ("ptr", "null")]  # fmt: skip
         passed = self._filled(f"passed{number}", [("i64", str(abi.CONTEXT_BYTES)), *context])
         result = builder.fresh()
         builder.line(

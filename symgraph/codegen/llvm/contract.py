@@ -14,7 +14,7 @@ from .platform import Sections
 from .selftest import Selftest
 
 CONTEXT_FIELDS = ("i32", "i32", "ptr", "ptr", "i64", "ptr", "i64")
-"""sg_context as C callers have it: that of abi.py, then workspace_bytes."""
+"""sg_context as C callers have it: that of abi.py without `relax`, then workspace_bytes."""
 
 WEIGHTS_HEADER_BYTES = 4096
 WEIGHTS_LAYOUT_OFFSET = 16

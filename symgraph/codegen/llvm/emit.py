@@ -6,9 +6,11 @@ the same text, byte for byte.  Equal kernels are written once for each way their
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...ir.program import KernelStep, Program, ProgramBuffer, may_overlap
+from ...errors import InternalError
+from ...ir.program import KernelStep, Program, RepeatStep, Step
 from ...kernel import dims
 from ...kernel.dims import Dim
 from ...kernel.ir import Kernel
@@ -17,7 +19,9 @@ from .builder import ModuleBuilder
 from .entry import EntryEmitter, WorkspacePlan, segments, workspace_plan
 from .functions import PhaseFunction, Sharing, emit_kernel
 from .machine import Machine
+from .overlaps import Overlaps
 from .phases import KernelPhases, split_phases
+from .stages import Call, LoopCalls, PhaseCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +37,25 @@ class Layout:
 def layout(program: Program, single: bool = False) -> Layout:
     """The workspace's size and the entry of each segment (see `segments`)."""
     split = {k: split_phases(k) for k in dict.fromkeys(program.kernels)}
-    work: Dim = 0
-    for kernel in program.kernels:
-        for phase in split[kernel].phases:
-            work = dims.add(work, phase.cost)
+    work = _work(program.steps, split)
     count = len(segments(program, single))
     if count == 1 and not single:
         symbols: tuple[str, ...] = (abi.run_symbol(program.name),)
     else:
         symbols = tuple(abi.segment_symbol(program.name, n) for n in range(count))
     return Layout(workspace_plan(program, list(split.values())), symbols, work)
+
+
+def _work(steps: Sequence[Step], split: Mapping[Kernel, KernelPhases]) -> Dim:
+    """Estimated instructions of the steps; those of a loop as often as it runs them."""
+    total: Dim = 0
+    for step in steps:
+        if isinstance(step, RepeatStep):
+            total = dims.add(total, dims.mul(step.count, _work(step.steps, split)))
+        elif isinstance(step, KernelStep):
+            for phase in split[step.kernel].phases:
+                total = dims.add(total, phase.cost)
+    return total
 
 
 def emit_program(program: Program, machine: Machine, single: bool = False) -> str:
@@ -59,21 +72,30 @@ class _ProgramEmitter:
         self.phases: dict[Kernel, KernelPhases] = {}
         self.done: dict[tuple[Kernel, Sharing], list[PhaseFunction]] = {}
         self.taken: set[str] = set()
-        self.updated = {p.buffer.root: p.updates for p in program.outputs if p.updates}
-        self.inputs = {p.buffer.root: p.name for p in program.inputs}
+        self.overlaps = Overlaps(program)
 
     def run(self) -> str:
         found = layout(self.program, self.single)
         parts = segments(self.program, self.single)
         for symbol, steps in zip(found.symbols, parts, strict=True):
-            called = [(step, self._functions(step)) for step in steps]
+            calls = [call for step in steps for call in self._calls(step)]
             entry = EntryEmitter(self.module, self.machine, self.program, found.workspace)
-            self.module.functions.append(entry.emit(symbol, called))
+            entry.emit(symbol, calls, self.overlaps)
         header = (
             f"; {self.program.name}: {self.machine.cpu}\n"
             f'target triple = "{self.machine.triple}"\n\n{abi.CONTEXT_TYPE}\n'
         )
         return self.module.text(header)
+
+    def _calls(self, step: Step) -> list[Call]:
+        if isinstance(step, RepeatStep):
+            inside = tuple(call for inner in step.steps for call in self._calls(inner))
+            return [LoopCalls(step, inside)]
+        if not isinstance(step, KernelStep):
+            raise InternalError(f"host step {step.name} stands inside a loop")
+        functions = self._functions(step)
+        uses_shared = self.phases[step.kernel].shared_nbytes != 0
+        return [PhaseCall(step, function, uses_shared) for function in functions]
 
     def _functions(self, step: KernelStep) -> list[PhaseFunction]:
         sharing = self._sharing(step)
@@ -93,37 +115,13 @@ class _ProgramEmitter:
         self.taken.add(candidate)
         return candidate
 
-    # -- overlaps ------------------------------------------------------------------------------
-
     def _sharing(self, step: KernelStep) -> Sharing:
         params, arguments = step.kernel.params, step.arguments
         written = {n for n, p in enumerate(params) if p in step.kernel.outputs}
         overlapping: set[int] = set()
         for a in written:
             for b in range(len(params)):
-                if a != b and self._may_overlap(arguments[a], arguments[b]):
+                if a != b and self.overlaps.may_overlap(arguments[a], arguments[b]):
                     overlapping.update((a, b))
         read_only = frozenset(range(len(params))) - written - overlapping
         return Sharing(frozenset(overlapping), frozenset(read_only))
-
-    def _may_overlap(self, a: ProgramBuffer, b: ProgramBuffer) -> bool:
-        first, second = a.root, b.root
-        if first is second:
-            return may_overlap(a, b)
-        if first.place == "arena" and second.place == "arena":
-            plan = self.program.plan
-            assert plan is not None
-            start_a, start_b = plan.offset_of(a), plan.offset_of(b)
-            end_a = dims.add(start_a, a.type.nbytes)
-            end_b = dims.add(start_b, b.type.nbytes)
-            return not (_at_least(start_b, end_a) or _at_least(start_a, end_b))
-        return self._port(first) is not None and self._port(first) == self._port(second)
-
-    def _port(self, root: ProgramBuffer) -> str | None:
-        """The array behind a port: an output that updates an input is that input's."""
-        return self.updated.get(root, self.inputs.get(root))
-
-
-def _at_least(a: dims.Dim, b: dims.Dim) -> bool:
-    low, _ = dims.bounds(dims.add(a, dims.mul(b, -1)))
-    return low is not None and low >= 0

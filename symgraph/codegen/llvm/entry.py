@@ -1,9 +1,10 @@
-"""The exported entry of a program: where every buffer lies, then the kernels in order.
+"""The exported entry of a program: it checks the context and hands over to its threads, once.
 
-Owns: the evaluation of offsets, the choice between calling a phase and sharing it among threads
-(by estimated work, never by timing), and the workspace's size.  The parts into which work is cut
-depend on the number of threads alone, and no part computes what another one needs, so that results
-are the same bits for every number of threads.
+    int32_t NAME(in, out, workspace, context)
+    void NAME_member(frame, index, thread)       the task of a thread: becomes a member of the team
+
+Owns: the decision whether other threads take part (by estimated work, never by timing), and the
+workspace's size.
 """
 
 from __future__ import annotations
@@ -11,29 +12,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...errors import InternalError
-from ...ir.program import HostStep, KernelStep, Program, ProgramBuffer, constant_layout
+from ...ir.program import HostStep, KernelStep, Program, RepeatStep
 from ...kernel import dims
 from ...kernel.dims import Dim
-from . import abi
+from . import abi, team
+from .body import BodyEmitter
 from .builder import FunctionBuilder, ModuleBuilder
-from .functions import PhaseFunction, argument_types
 from .indices import Indices
 from .machine import Machine
+from .overlaps import Overlaps
 from .phases import KernelPhases
+from .stages import Call, LoopCalls, is_shared
 
-SERIAL_CUTOFF = 16000
-"""Estimated instructions (about 4 us) below which waking another thread does not pay."""
+TEAM_CUTOFF = 20_000
+"""Estimated instructions of all shared phases (about 5 us) below which nothing is handed over."""
+
+FRAME = ("in", "out", "workspace", "constants", "lines", "stride", "parts", "relax", "pool")
+"""What the entry leaves for the members, in slots of 8 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkspacePlan:
-    """What the workspace holds, in this order: arena, scratch that phases share, scratch of each
-    thread."""
+    """What the workspace holds, in this order: arena, scratch that phases share, then for each
+    thread `own` bytes: `line` for its words (see team.py; 0 in programs that are never shared),
+    then its scratch."""
 
     arena: Dim
     shared: Dim
     own: Dim
+    line: int = 0
 
     def nbytes(self, threads: Dim = 1) -> Dim:
         """The size, a closed form of the open extents."""
@@ -48,17 +55,22 @@ def workspace_plan(program: Program, kernels: Sequence[KernelPhases]) -> Workspa
     for kernel in kernels:
         shared = dims.maximum(shared, kernel.shared_nbytes)
         own = dims.maximum(own, kernel.own_nbytes)
-    return WorkspacePlan(dims.align(arena, abi.ALIGNMENT), shared, own)
+    line = team.LINE if any(is_shared(p) for kernel in kernels for p in kernel.phases) else 0
+    return WorkspacePlan(dims.align(arena, abi.ALIGNMENT), shared, dims.add(own, line), line)
 
 
-def segments(program: Program, single: bool = False) -> tuple[tuple[KernelStep, ...], ...]:
-    """The kernel steps between host steps; one more than there are host steps.
+NativeStep = KernelStep | RepeatStep
+"""What runs without Python."""
+
+
+def segments(program: Program, single: bool = False) -> tuple[tuple[NativeStep, ...], ...]:
+    """The steps between host steps; one more than there are host steps.
 
     With `single` every step is a segment of its own, an empty one where a host step stands.
     """
     if single:
-        return tuple((s,) if isinstance(s, KernelStep) else () for s in program.steps)
-    found: list[list[KernelStep]] = [[]]
+        return tuple(() if isinstance(s, HostStep) else (s,) for s in program.steps)
+    found: list[list[NativeStep]] = [[]]
     for step in program.steps:
         if isinstance(step, HostStep):
             found.append([])
@@ -68,7 +80,7 @@ def segments(program: Program, single: bool = False) -> tuple[tuple[KernelStep, 
 
 
 class EntryEmitter(Indices):
-    """Writes one exported function."""
+    """Writes one exported function, with what it calls."""
 
     def __init__(
         self,
@@ -78,27 +90,34 @@ class EntryEmitter(Indices):
         workspace: WorkspacePlan,
     ) -> None:
         super().__init__(FunctionBuilder(module), machine)
+        self.module = module
         self.program = program
         self.workspace = workspace
-        self.offsets = dict(
-            zip((d.buffer for d in program.constants), constant_layout(program)[0], strict=True)
-        )
-        self.slots = 0
 
-    def emit(self, symbol: str, steps: Sequence[tuple[KernelStep, Sequence[PhaseFunction]]]) -> str:
-        """The text of the function that runs the steps."""
+    def emit(self, symbol: str, calls: Sequence[Call], overlaps: Overlaps) -> None:
+        """Add the function that runs the calls, and those that it needs, to the module."""
+        work = shared_work(calls)
+        has_team = not isinstance(work, int) or work >= TEAM_CUTOFF
+        shared_at = self.workspace.arena
+        body = BodyEmitter(self.module, self.machine, self.program, overlaps, shared_at, has_team)
+        self.module.functions.append(body.emit(f"{symbol}_body", calls))
+        if has_team:
+            self.module.functions.append(_member_text(symbol))
         self._prologue()
-        for step, functions in steps:
-            self._step(step, functions)
+        if has_team:
+            self._hand_over(symbol, work)
+        own = self._lines()
+        if self.workspace.line:
+            own = self.builder.pure(f"getelementptr i8, ptr {own}, i64 {self.workspace.line}")
+        self.builder.line(f"call void @{symbol}_body(ptr %in, ptr %out, ptr %workspace, "
+                          f"ptr {self.constants}, ptr {own}, ptr null, i64 1)")  # fmt: skip
         self.builder.line(f"ret i32 {abi.OK}")
         self._ready.lines.append(f"br label %{self._run.name}")
-        if self.slots:
-            self.builder.blocks[0].lines.insert(0, f"%data = alloca [{self.slots} x i64], align 8")
-        return self.builder.text(
-            f"define i32 @{symbol}(ptr %in, ptr %out, ptr %workspace, ptr %context) nounwind"
+        self.module.functions.append(
+            self.builder.text(
+                f"define i32 @{symbol}(ptr %in, ptr %out, ptr %workspace, ptr %context) nounwind"
+            )
         )
-
-    # -- where things lie ----------------------------------------------------------------------
 
     def _prologue(self) -> None:
         builder = self.builder
@@ -116,7 +135,7 @@ class EntryEmitter(Indices):
         # From here on everything is put where the context is known to be good.
         builder.scopes[0].hoist = good
         inside = builder.block("run")
-        self._context()
+        self.constants = self._context("constants", "ptr")
         first = len(self.program.inputs) * abi.POINTER_BYTES
         for number, var in enumerate(self.program.dims):
             self.variables[var] = (0, self._field("%in", first + 8 * number, "i64"))
@@ -127,89 +146,102 @@ class EntryEmitter(Indices):
         pointer = self.builder.hoisted(f"getelementptr i8, ptr {base}, i64 {offset}", 0)
         return self.builder.hoisted(f"load {type}, ptr {pointer}, align 8", 0)
 
-    def _context(self) -> None:
+    def _context(self, name: str, type: str) -> str:
+        return self._field("%context", getattr(abi.Context, name).offset, type)
+
+    def _lines(self) -> str:
+        """Where the threads' own memory begins, with the words of the first one."""
+        start = dims.add(self.workspace.arena, self.workspace.shared)
+        if start == 0:
+            return "%workspace"
+        return self.builder.hoisted(
+            f"getelementptr i8, ptr %workspace, i64 {self.scalar(start)}", 0
+        )
+
+    def _hand_over(self, symbol: str, work: Dim) -> None:
+        """Let `parallel_for` call the members and return; fall through for a thread alone."""
         builder = self.builder
-        loaded: dict[str, str] = {}
-        for name, type in (("parallel_for", "ptr"), ("pool", "ptr"), ("threads", "i64"),
-                           ("constants", "ptr")):  # fmt: skip
-            offset = getattr(abi.Context, name).offset
-            loaded[name] = self._field("%context", offset, type)
-        self.parallel_for, self.pool = loaded["parallel_for"], loaded["pool"]
-        self.constants = loaded["constants"]
-        none = builder.hoisted(f"icmp eq ptr {self.parallel_for}, null", 0)
-        few = builder.hoisted(f"icmp slt i64 {loaded['threads']}, 1", 0)
-        alone = builder.hoisted(f"or i1 {none}, {few}", 0)
-        self.threads = builder.hoisted(f"select i1 {alone}, i64 1, i64 {loaded['threads']}", 0)
-        self.several = builder.hoisted(f"icmp sgt i64 {self.threads}, 1", 0)
-
-    def address(self, buffer: ProgramBuffer) -> str:
-        """The pointer to a buffer's bytes, where it is a part of another one too."""
-        root = buffer.root
-        for number, port in enumerate(self.program.inputs):
-            if port.buffer.root is root:
-                array = self._field("%in", abi.POINTER_BYTES * number, "ptr")
-                return self._at(array, buffer.start)
-        for number, port in enumerate(self.program.outputs):
-            if port.buffer.root is root:
-                array = self._field("%out", abi.POINTER_BYTES * number, "ptr")
-                return self._at(array, buffer.start)
-        if root.place == "constant":
-            return self._at(self.constants, dims.add(self.offsets[root], buffer.start))
-        if root.place == "arena" and self.program.plan is not None:
-            return self._at("%workspace", self.program.plan.offset_of(buffer))
-        raise InternalError(f"buffer {buffer.name} has no place")
-
-    def _at(self, base: str, offset: Dim) -> str:
-        if offset == 0:
-            return base
-        text = self.scalar(offset)
-        return self.builder.hoisted(f"getelementptr i8, ptr {base}, i64 {text}", 0)
-
-    # -- steps ---------------------------------------------------------------------------------
-
-    def _step(self, step: KernelStep, functions: Sequence[PhaseFunction]) -> None:
-        pointers = [self.address(b) for b in step.arguments]
-        shared = self._at("%workspace", self.workspace.arena)
-        own = self._at("%workspace", dims.add(self.workspace.arena, self.workspace.shared))
-        extents = [self.scalar(var) for var in step.kernel.dims]
-        types = argument_types(step.kernel)
-        arguments = [*pointers, shared, own, *extents]
-        for function in functions:
-            self._phase(function, list(zip(types, arguments, strict=True)))
-
-    def _phase(self, function: PhaseFunction, arguments: list[tuple[str, str]]) -> None:
-        passed = ", ".join(f"{t} {v}" for t, v in arguments)
-        phase, builder = function.phase, self.builder
-        if phase.loop is None:
-            builder.line(f"call void @{function.name}({passed}, i64 0, i64 0)")
-            return
-        count = self.scalar(phase.loop.extent)
-        direct = f"call void @{function.name}({passed}, i64 0, i64 {count})"
-        work = self.resolve(phase.cost)
-        if isinstance(work, int) and work < SERIAL_CUTOFF:
-            builder.line(direct)
-            return
-        share, alone, after = (builder.block(n) for n in ("share", "alone", "after"))
-        heavy = builder.pure(f"icmp sge i64 {self.scalar(work)}, {SERIAL_CUTOFF}")
-        many = builder.pure(f"icmp sgt i64 {count}, 1")
-        wanted = builder.pure(f"and i1 {self.several}, {heavy}")
-        wanted = builder.pure(f"and i1 {wanted}, {many}")
+        parallel_for = self._context("parallel_for", "ptr")
+        threads = self._context("threads", "i64")
+        given = builder.pure(f"icmp ne ptr {parallel_for}, null")
+        many = builder.pure(f"icmp sgt i64 {threads}, 1")
+        wanted = builder.pure(f"and i1 {given}, {many}")
+        if not isinstance(work, int):
+            heavy = builder.pure(f"icmp sge i64 {self.scalar(work)}, {TEAM_CUTOFF}")
+            wanted = builder.pure(f"and i1 {wanted}, {heavy}")
+        share, alone = builder.block("share"), builder.block("alone")
         builder.line(f"br i1 {wanted}, label %{share.name}, label %{alone.name}")
-        builder.place(alone)
-        builder.line(direct)
-        builder.line(f"br label %{after.name}")
         builder.place(share)
         builder.open(None)
-        fewer = builder.pure(f"icmp slt i64 {count}, {self.threads}")
-        parts = builder.pure(f"select i1 {fewer}, i64 {count}, i64 {self.threads}")
-        slots = [*arguments, ("i64", self.scalar(self.workspace.own)), ("i64", count),
-                 ("i64", parts)]  # fmt: skip
-        self.slots = max(self.slots, len(slots))
-        for number, (type, value) in enumerate(slots):
-            slot = builder.pure(f"getelementptr i8, ptr %data, i64 {8 * number}")
-            builder.line(f"store {type} {value}, ptr {slot}, align 8")
-        builder.line(f"call void {self.parallel_for}(ptr {self.pool}, ptr @{function.task}, "
-                     f"ptr %data, i64 {parts})")  # fmt: skip
+        lines, stride = self._lines(), self.scalar(self.workspace.own)
+        pool, relax = self._context("pool", "ptr"), self._context("relax", "ptr")
+        values = {"in": "ptr %in", "out": "ptr %out", "workspace": "ptr %workspace",
+                  "constants": f"ptr {self.constants}", "lines": f"ptr {lines}",
+                  "stride": f"i64 {stride}", "parts": f"i64 {threads}", "relax": f"ptr {relax}",
+                  "pool": f"ptr {pool}"}  # fmt: skip
+        builder.blocks[0].lines.insert(0, f"%frame = alloca [{len(FRAME)} x i64], align 8")
+        for number, name in enumerate(FRAME):
+            slot = builder.pure(f"getelementptr i8, ptr %frame, i64 {8 * number}")
+            builder.line(f"store {values[name]}, ptr {slot}, align 8")
+        self._clear(lines, stride, threads)
+        builder.line(f"call void {parallel_for}(ptr {pool}, ptr @{symbol}_member, ptr %frame, "
+                     f"i64 {threads})")  # fmt: skip
+        builder.line(f"ret i32 {abi.OK}")
         builder.close()
-        builder.line(f"br label %{after.name}")
-        builder.place(after)
+        builder.place(alone)
+
+    def _clear(self, lines: str, stride: str, threads: str) -> None:
+        """Every thread's words to zero."""
+        builder = self.builder
+        before, clear, cleared = builder.current, builder.block("clear"), builder.block("cleared")
+        builder.line(f"br label %{clear.name}")
+        builder.place(clear)
+        slot, following = builder.fresh(), builder.fresh()
+        builder.line(f"{slot} = phi i64 [0, %{before.name}], [{following}, %{clear.name}]")
+        offset = builder.pure(f"mul i64 {slot}, {stride}")
+        line = builder.pure(f"getelementptr i8, ptr {lines}, i64 {offset}")
+        builder.line(f"store i64 0, ptr {line}, align 8")
+        builder.line(f"{following} = add i64 {slot}, 1")
+        more = builder.pure(f"icmp slt i64 {following}, {threads}")
+        builder.line(f"br i1 {more}, label %{clear.name}, label %{cleared.name}")
+        builder.place(cleared)
+
+
+def shared_work(calls: Sequence[Call]) -> Dim:
+    """Estimated instructions of what may be cut into chunks, as often as it runs."""
+    total: Dim = 0
+    for call in calls:
+        if isinstance(call, LoopCalls):
+            total = dims.add(total, dims.mul(call.loop.count, shared_work(call.calls)))
+        elif is_shared(call.phase):
+            total = dims.add(total, call.phase.cost)
+    return total
+
+
+def _member_text(symbol: str) -> str:
+    types = {"stride": "i64", "parts": "i64"}
+    head = f"define internal void @{symbol}_member(ptr %frame, i64 %index, i64 %thread)"
+    lines = [f"{head} nounwind {{",
+             f"  %me = alloca [{team.MEMBER_BYTES // 8} x i64], align 8"]  # fmt: skip
+    for number, name in enumerate(FRAME):
+        lines.append(f"  %{name}_p = getelementptr i8, ptr %frame, i64 {8 * number}")
+        lines.append(f"  %{name} = load {types.get(name, 'ptr')}, ptr %{name}_p, align 8")
+    lines += ["  %slot = trunc i64 %index to i32", "  %count = trunc i64 %parts to i32"]
+    known = {"lines": "ptr %lines", "stride": "i64 %stride", "relax": "ptr %relax",
+             "pool": "ptr %pool", "slot": "i32 %slot", "parts": "i32 %count"}  # fmt: skip
+    for name, offset in team.MEMBER.items():
+        value = known.get(name, "i32 0")
+        align = 4 if value.startswith("i32") else 8
+        lines.append(f"  %{name}_q = getelementptr i8, ptr %me, i64 {offset}")
+        lines.append(f"  store {value}, ptr %{name}_q, align {align}")
+    lines += [
+        "  %skip = mul i64 %index, %stride",
+        "  %line = getelementptr i8, ptr %lines, i64 %skip",
+        f"  %own = getelementptr i8, ptr %line, i64 {team.LINE}",
+        f"  call void @{symbol}_body(ptr %in, ptr %out, ptr %workspace, ptr %constants, ptr %own, "
+        f"ptr %me, i64 %parts)",
+        "  ret void",
+        "}",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,16 +1,14 @@
-"""One internal function for each phase of a kernel, and the task that threads call.
+"""One internal function for each phase of a kernel.
 
     void @kernel_0(ptr a, ptr b, ..., ptr shared, ptr own, i64 N, ..., i64 begin, i64 end)
-    void @kernel_0_task(ptr data, i64 index, i64 thread)
 
-A task's data are the same arguments in slots of 8 bytes, then the bytes of scratch for one part,
-the number of iterations, and the number of parts; part `index` runs the iterations from
-index*count/parts on.
+It runs the iterations begin .. end-1 of the phase's shared loop, or all of a phase without one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from ...kernel.dims import Dim
 from ...kernel.ir import Buffer, Kernel
@@ -20,6 +18,7 @@ from .machine import Machine
 from .memory import Memory
 from .phases import KernelPhases, Phase
 from .statements import Range, Statements
+from .touched import Touched, touched
 
 ATTRIBUTES = "nounwind"
 
@@ -32,13 +31,17 @@ class Sharing:
     read_only: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PhaseFunction:
-    """The names of a phase's functions."""
+    """The name of a phase's function."""
 
     phase: Phase
     name: str
-    task: str
+
+    @cached_property
+    def touched(self) -> tuple[Touched, ...]:
+        """The elements of the kernel's buffers that the phase touches."""
+        return touched(self.phase.body)
 
 
 class _Body(Statements):
@@ -73,11 +76,7 @@ def emit_kernel(
     for number, phase in enumerate(phases.phases):
         symbol = f"{name}_{number}"
         module.functions.append(_phase_text(module, machine, phases, phase, symbol, sharing))
-        task = ""
-        if phase.loop is not None:
-            task = f"{symbol}_task"
-            module.functions.append(_task_text(phases.kernel, symbol, task))
-        functions.append(PhaseFunction(phase, symbol, task))
+        functions.append(PhaseFunction(phase, symbol))
     return functions
 
 
@@ -118,24 +117,3 @@ def _parameters(kernel: Kernel, sharing: Sharing) -> list[str]:
 def argument_types(kernel: Kernel) -> list[str]:
     """The types of a phase's arguments up to `begin`."""
     return ["ptr"] * (len(kernel.params) + 2) + ["i64"] * len(kernel.dims)
-
-
-def _task_text(kernel: Kernel, symbol: str, task: str) -> str:
-    types = argument_types(kernel)
-    lines = [f"define internal void @{task}(ptr %data, i64 %index, i64 %thread) {ATTRIBUTES} {{"]
-    for number, type in enumerate([*types, "i64", "i64", "i64"]):
-        lines.append(f"  %s{number} = getelementptr i8, ptr %data, i64 {8 * number}")
-        lines.append(f"  %v{number} = load {type}, ptr %s{number}, align 8")
-    count = len(types)
-    own = len(kernel.params) + 1
-    lines += [
-        f"  %skip = mul i64 %index, %v{count}",
-        f"  %mine = getelementptr i8, ptr %v{own}, i64 %skip",
-        f"  %low = mul i64 %index, %v{count + 1}",
-        f"  %begin = udiv i64 %low, %v{count + 2}",
-        f"  %high = add i64 %low, %v{count + 1}",
-        f"  %end = udiv i64 %high, %v{count + 2}",
-    ]
-    args = [f"{t} %v{n}" if n != own else "ptr %mine" for n, t in enumerate(types)]
-    passed = ", ".join([*args, "i64 %begin", "i64 %end"])
-    return "\n".join([*lines, f"  call void @{symbol}({passed})", "  ret void", "}", ""])

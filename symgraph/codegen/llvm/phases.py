@@ -31,9 +31,13 @@ from ...kernel.ir import (
     Update,
     block,
 )
-from ...kernel.rewrite import expressions, statements, walk
+from ...kernel.rewrite import walk
 from .abi import ALIGNMENT
 from .statements import STACK_LIMIT
+
+STORE_COST = 4
+"""Instructions that one store to memory counts as: it stands for the traffic of its operands too,
+which are used once where they are not in registers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,8 +167,8 @@ def _cost(stmt: Stmt, ranges: Ranges) -> Dim:
         case If(then=then, otherwise=otherwise):
             other: Dim = 0 if otherwise is None else _cost(otherwise, ranges)
             return dims.maximum(_cost(then, ranges), other)
-        case Store(value=value) | Update(value=value):
-            return 1 + _expression_cost(value)
+        case Store(buffer=buffer, value=value) | Update(buffer=buffer, value=value):
+            return (1 if buffer.scope == "register" else STORE_COST) + _expression_cost(value)
         case _:
             return 0
 
@@ -189,14 +193,3 @@ def _expression_cost(expr: Expr) -> int:
         elif isinstance(e, (Load, Select)):
             total += 1
     return total
-
-
-def reads_and_writes(kernel: Kernel) -> tuple[set[Buffer], set[Buffer]]:
-    """The parameters that a kernel loads from and stores to."""
-    written = {s.buffer for s in statements(kernel.body) if isinstance(s, (Store, Update))}
-    read: set[Buffer] = set()
-    for top in expressions(kernel.body):
-        for e in walk(top):
-            if isinstance(e, Load) and isinstance(e.tensor, Buffer):
-                read.add(e.tensor)
-    return read, written

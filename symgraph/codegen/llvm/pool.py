@@ -14,6 +14,7 @@ import mmap
 import os
 import signal
 import sys
+import threading
 import time
 import weakref
 from dataclasses import dataclass, field
@@ -36,9 +37,8 @@ class Functions:
 
     parallel_for: int
     worker: int
-    post: int
-    try_lock: int
-    unlock: int
+    stop: int
+    relax: int
 
 
 def architecture() -> str:
@@ -60,7 +60,7 @@ def functions() -> Functions:
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(opt=2)
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
-    names = ("parallel_for", "pool_worker", "post", "pool_try_lock", "pool_unlock")
+    names = ("parallel_for", "pool_worker", "pool_stop", "relax")
     addresses = [int(engine.get_function_address(f"sg_{name}")) for name in names]
     # Workers may still run this code while the interpreter shuts down: it is never freed.
     engine.detach()
@@ -73,9 +73,6 @@ class Workers:
 
     memory: int
     threads: list[ctypes.c_ulong] = field(default_factory=list)
-
-    def word(self, offset: int) -> ctypes.c_int32:
-        return ctypes.c_int32.from_address(self.memory + offset)
 
     def number(self, offset: int) -> ctypes.c_int64:
         return ctypes.c_int64.from_address(self.memory + offset)
@@ -100,26 +97,11 @@ def allocate() -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(pages))
 
 
-def lock(workers: Workers, patience_seconds: float) -> bool:
-    """Takes the pool's lock from Python; False if a program kept it all that time."""
-    try_lock = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(functions().try_lock)
-    deadline = time.monotonic() + patience_seconds
-    while try_lock(workers.memory) == 0:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0)
-    return True
-
-
-def unlock(workers: Workers) -> None:
-    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(functions().unlock)(workers.memory)
-
-
 def start(workers: Workers, thread: int) -> None:
     """Starts one worker; signals stay with Python's own threads, as the mask is inherited."""
     mailbox = workers.mailbox(thread)
-    ctypes.c_int64.from_address(mailbox + 8).value = thread
-    ctypes.c_void_p.from_address(mailbox + 16).value = workers.memory
+    ctypes.c_int64.from_address(mailbox + pool_ir.THREAD).value = thread
+    ctypes.c_void_p.from_address(mailbox + pool_ir.POOL).value = workers.memory
     handle = ctypes.c_ulong()
     create = ctypes.CDLL(None).pthread_create
     create.argtypes = [ctypes.c_void_p] * 4
@@ -137,19 +119,17 @@ def stop(workers: Workers) -> None:
     """Ends the workers and waits for them; in a forked child there are none left to end."""
     if workers.number(pool_ir.THREADS).value == 0:
         return
-    if not lock(workers, CLOSE_PATIENCE_SECONDS):
-        return  # a task is still running; the process may end around it
-    workers.number(pool_ir.THREADS).value = 0
-    workers.word(pool_ir.STOP).value = 1
-    post = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int32)(functions().post)
-    for thread in range(1, len(workers.threads) + 1):
-        mailbox = workers.mailbox(thread)
-        post(mailbox, ctypes.c_int32.from_address(mailbox).value + 1)
+    workers.number(pool_ir.THREADS).value = 0  # no call that begins now finds a worker
+    give = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(functions().stop)
     join = ctypes.CDLL(None).pthread_join
     join.argtypes = [ctypes.c_ulong, ctypes.c_void_p]
-    for handle in workers.threads:
+    deadline = time.monotonic() + CLOSE_PATIENCE_SECONDS
+    for thread, handle in enumerate(workers.threads, start=1):
+        while not give(workers.mailbox(thread)):
+            if time.monotonic() > deadline:
+                return  # a task is still running; the process may end around it
+            time.sleep(0)
         join(handle, None)
-    unlock(workers)
 
 
 def available_processors() -> int:
@@ -159,15 +139,16 @@ def available_processors() -> int:
 class ThreadPool:
     """Threads that wait for `parallel_for`; the caller's own thread is one of them, number 0.
 
-    The indices 0..count-1 are cut into as many contiguous ranges as there are threads. A call that
-    finds the pool busy, comes from a task, or happens after `close` or in a forked child, runs all
-    indices on the calling thread, as thread 0.
+    Indices are handed out one at a time to the caller and to the threads that are idle when it
+    calls: several callers share the pool.  A call that finds none idle, or happens after `close` or
+    in a forked child, runs all indices on the calling thread, as thread 0.
     """
 
     def __init__(self, threads: int) -> None:
         if threads < 1:
             raise ValueError(f"a pool needs at least one thread, not {threads}")
         self._workers = Workers(allocate())
+        self._growing = threading.Lock()
         self._workers.number(pool_ir.THREADS).value = 1
         self._finalizer = weakref.finalize(self, stop, self._workers)
         self.grow(threads)
@@ -184,6 +165,11 @@ class ThreadPool:
         return self._workers.memory
 
     @property
+    def relax_pointer(self) -> int | None:
+        """`void (*)(void *pool)`: gives up the processor for a moment."""
+        return functions().relax or None
+
+    @property
     def threads(self) -> int:
         """How many threads take part, the caller's included."""
         return max(1, self._workers.number(pool_ir.THREADS).value)
@@ -194,9 +180,7 @@ class ThreadPool:
         workers = self._workers
         if not 0 < workers.number(pool_ir.THREADS).value < wanted:
             return
-        while not lock(workers, CLOSE_PATIENCE_SECONDS):
-            pass
-        try:
+        with self._growing:
             # Spinning takes the processor from the thread it waits for when there are too few.
             is_crowded = wanted > available_processors()
             workers.number(pool_ir.PLAIN_SPINS).value = 0 if is_crowded else PLAIN_SPIN_COUNT
@@ -204,8 +188,6 @@ class ThreadPool:
             while 0 < workers.number(pool_ir.THREADS).value < wanted:
                 start(workers, len(workers.threads) + 1)
                 workers.number(pool_ir.THREADS).value += 1
-        finally:
-            unlock(workers)
 
     def close(self) -> None:
         """Ends the threads. The pointers stay valid and run everything on the caller's thread."""

@@ -1,16 +1,21 @@
 """The thread pool's memory layout and its native code, as LLVM IR text.
 
-Owns: the offsets and the protocol between caller and workers; pool.py owns the threads.
+Owns: the offsets and the protocol between callers and workers; pool.py owns the threads.
 
-Every worker has a mailbox with two words that only ever grow: the caller bumps `request`, the
-worker sets `answer` to the request it has finished. A worker reads the task only between the two,
-and the caller returns only after all answers, so the task never changes under a reader. One caller
-at a time owns the workers; whoever finds them taken (another thread, or a task that itself calls
-`parallel_for`) runs all indices itself, so that nothing ever waits for the lock.
+Every worker has a mailbox with a state: idle, taken, stopped, or the address of a job (plus 1, so
+that it is odd).  A caller puts its job into the mailboxes of idle workers, as many as it has use
+for, so that several callers share a pool, and works itself.  A worker changes the address to
+"taken".  Indices are handed out one at a time, the first one to the caller.  When none is left, the
+caller takes its job out of the mailboxes where it still is: it never waits for a sleeping worker to
+wake up, only for those at work.
 
-Sleeping: the waiter raises its flag, looks once more and then waits on the futex; the other side
-changes the word and then looks at the flag. Both are sequentially consistent, so that at least
-one of them sees the other.
+A job lies in the caller's stack and counts the workers that may still look at it; a worker counts
+itself off after it has declared itself idle again, and touches the job no more.
+
+Sleeping: a worker counts itself as a sleeper, looks once more and then waits on the futex; a caller
+changes the state and then looks at the count.  Both are sequentially consistent, so that at least
+one of them sees the other.  A sleeping caller sets a bit in its count of workers, which whoever
+counts itself off last finds there.
 """
 
 from __future__ import annotations
@@ -20,15 +25,13 @@ from string import Template
 # Offsets in bytes. 128 keep words of different writers out of each other's cache lines, and out of
 # the pairs of lines that are fetched together.
 LINE = 128
-LOCK = 0  # i32: 1 while a caller owns the workers
-THREADS = LINE  # i64: how many there are with the caller; 0 when closed and in a forked child
-PLAIN_SPINS = LINE + 8  # i64: how often to look at a word before the first pause
-PAUSED_SPINS = LINE + 16  # i64: how often to look, pausing each time, before sleeping
-STOP = LINE + 24  # i32: 1 tells woken workers to end
-TASK = 2 * LINE  # ptr task, ptr data, i64 count, i64 participants
-MAILBOXES = 3 * LINE  # one for each worker: thread k has number k - 1
-MAILBOX = 2 * LINE  # i32 request, i32 sleeping, i64 thread, ptr pool; LINE on: the answer
-ANSWER = LINE  # i32 answer, i32 sleeping
+THREADS = 0  # i64: how many there are with the caller; 0 when closed and in a forked child
+PLAIN_SPINS = 8  # i64: how often to look at a word before the first pause
+PAUSED_SPINS = 16  # i64: how often to look, pausing each time, before sleeping
+MAILBOXES = LINE  # one for each worker: thread k has number k - 1
+MAILBOX = LINE  # i64 state, i32 sleepers, i64 thread, ptr pool
+SLEEPERS, THREAD, POOL = 8, 16, 24
+IDLE, TAKEN, STOPPED = 0, 2, 4  # a posted job is odd
 
 FUTEX_NUMBERS = {"x86_64": 202, "aarch64": 98, "riscv64": 98}
 YIELD_NUMBERS = {"x86_64": 24, "aarch64": 124, "riscv64": 124}
@@ -37,34 +40,31 @@ PAUSES = {
     "aarch64": ("declare void @llvm.aarch64.hint(i32)", "call void @llvm.aarch64.hint(i32 1)"),
 }
 
-RANGE = """
-define internal void @sg_run_range(ptr %task, ptr %data, i64 %begin, i64 %end, i64 %thread) {
+INLINE_ONLY = """
+define void @sg_parallel_for(ptr %pool, ptr %task, ptr %data, i64 %count) {
 entry:
-  %some = icmp slt i64 %begin, %end
+  %some = icmp sgt i64 %count, 0
   br i1 %some, label %body, label %done
 body:
-  %index = phi i64 [%begin, %entry], [%next, %body]
-  call void %task(ptr %data, i64 %index, i64 %thread)
+  %index = phi i64 [0, %entry], [%next, %body]
+  call void %task(ptr %data, i64 %index, i64 0)
   %next = add i64 %index, 1
-  %more = icmp slt i64 %next, %end
+  %more = icmp slt i64 %next, %count
   br i1 %more, label %body, label %done
 done:
   ret void
 }
 """
 
-INLINE_ONLY = """
-define void @sg_parallel_for(ptr %pool, ptr %task, ptr %data, i64 %count) {
-  call void @sg_run_range(ptr %task, ptr %data, i64 0, i64 %count, i64 0)
-  ret void
-}
-"""
+ASLEEP = 1 << 30
 
+# A job is {ptr task, ptr data, i64 count, i64 next, i32 workers}.
 THREADED = Template("""
 $pause_declaration
 declare i64 @syscall(i64, ...)
 
-define internal void @sg_wait(ptr %pool, ptr %word, i32 %old) {
+; Looks at a word until some bit of the mask is not as in %old, or it has looked long enough.
+define internal i1 @sg_spin(ptr %pool, ptr %word, i32 %mask, i32 %old) {
 entry:
   %plain_p = getelementptr i8, ptr %pool, i64 $PLAIN_SPINS
   %plain = load i64, ptr %plain_p
@@ -75,7 +75,8 @@ entry:
 look:
   %spin = phi i64 [0, %entry], [%next, %again], [%next, %pause], [%next, %yield]
   %now = load atomic i32, ptr %word acquire, align 4
-  %changed = icmp ne i32 %now, %old
+  %masked = and i32 %now, %mask
+  %changed = icmp ne i32 %masked, %old
   br i1 %changed, label %done, label %spun
 spun:
   %next = add i64 %spin, 1
@@ -85,7 +86,7 @@ again:
   br label %look
 may_pause:
   %is_paused = icmp slt i64 %spin, %both
-  br i1 %is_paused, label %pause, label %doze
+  br i1 %is_paused, label %pause, label %tired
 pause:
   $pause
   %low_bits = and i64 %spin, 31
@@ -93,157 +94,211 @@ pause:
   br i1 %is_turn, label %yield, label %look
 yield:
   ; The thread that is waited for may be queued behind this one on the same processor.
-  %yielded = call i64 (i64, ...) @syscall(i64 $sched_yield)
+  call void @sg_relax(ptr %pool)
   br label %look
+tired:
+  ret i1 false
+done:
+  ret i1 true
+}
+
+define internal void @sg_wait_for_job(ptr %pool, ptr %mailbox) {
+entry:
+  %seen = call i1 @sg_spin(ptr %pool, ptr %mailbox, i32 -1, i32 $IDLE)
+  br i1 %seen, label %done, label %doze
 doze:
-  %flag = getelementptr i8, ptr %word, i64 4
-  store atomic i32 1, ptr %flag seq_cst, align 4
+  %sleepers = getelementptr i8, ptr %mailbox, i64 $SLEEPERS
+  store atomic i32 1, ptr %sleepers seq_cst, align 4
   br label %recheck
 recheck:
-  %again_now = load atomic i32, ptr %word seq_cst, align 4
-  %has_changed = icmp ne i32 %again_now, %old
-  br i1 %has_changed, label %awake, label %sleep
+  %now = load atomic i64, ptr %mailbox seq_cst, align 8
+  %is_idle = icmp eq i64 %now, $IDLE
+  br i1 %is_idle, label %sleep, label %awake
 sleep:
-  %ignored = call i64 (i64, ...) @syscall(i64 $futex, ptr %word, i64 128, i32 %old, ptr null)
+  %ignored = call i64 (i64, ...) @syscall(i64 $futex, ptr %mailbox, i64 128, i32 $IDLE, ptr null)
   br label %recheck
 awake:
-  store atomic i32 0, ptr %flag seq_cst, align 4
+  store atomic i32 0, ptr %sleepers seq_cst, align 4
   br label %done
 done:
   ret void
 }
 
-define void @sg_post(ptr %word, i32 %value) {
+define internal void @sg_wait_for_workers(ptr %pool, ptr %workers) {
 entry:
-  store atomic i32 %value, ptr %word seq_cst, align 4
-  %flag = getelementptr i8, ptr %word, i64 4
-  %sleeping = load atomic i32, ptr %flag seq_cst, align 4
-  %is_awake = icmp eq i32 %sleeping, 0
+  %now = load atomic i32, ptr %workers acquire, align 4
+  %none = icmp eq i32 %now, 0
+  br i1 %none, label %done, label %look
+look:
+  %old = load atomic i32, ptr %workers acquire, align 4
+  %is_over = icmp eq i32 %old, 0
+  br i1 %is_over, label %done, label %spin
+spin:
+  %seen = call i1 @sg_spin(ptr %pool, ptr %workers, i32 -1, i32 %old)
+  br i1 %seen, label %look, label %doze
+doze:
+  %before = atomicrmw or ptr %workers, i32 $ASLEEP seq_cst
+  %bits = or i32 %before, $ASLEEP
+  %left = and i32 %before, $COUNT
+  %all_left = icmp eq i32 %left, 0
+  br i1 %all_left, label %done, label %sleep
+sleep:
+  %ignored = call i64 (i64, ...) @syscall(i64 $futex, ptr %workers, i64 128, i32 %bits, ptr null)
+  br label %doze
+done:
+  ret void
+}
+
+define void @sg_relax(ptr %pool) {
+  %yielded = call i64 (i64, ...) @syscall(i64 $sched_yield)
+  ret void
+}
+
+; Puts a value into an idle mailbox; false when its worker is not idle.
+define internal i1 @sg_post(ptr %mailbox, i64 %value) {
+entry:
+  %pair = cmpxchg ptr %mailbox, i64 $IDLE, i64 %value seq_cst monotonic
+  %won = extractvalue {i64, i1} %pair, 1
+  br i1 %won, label %look, label %done
+look:
+  %sleepers_p = getelementptr i8, ptr %mailbox, i64 $SLEEPERS
+  %sleepers = load atomic i32, ptr %sleepers_p seq_cst, align 4
+  %is_awake = icmp eq i32 %sleepers, 0
   br i1 %is_awake, label %done, label %wake
 wake:
-  %ignored = call i64 (i64, ...) @syscall(i64 $futex, ptr %word, i64 129, i64 1)
+  %ignored = call i64 (i64, ...) @syscall(i64 $futex, ptr %mailbox, i64 129, i64 1)
   br label %done
 done:
-  ret void
+  ret i1 %won
 }
 
-define internal void @sg_run_share(ptr %pool, i64 %thread) {
-  %task_p = getelementptr i8, ptr %pool, i64 $TASK
-  %data_p = getelementptr i8, ptr %task_p, i64 8
-  %count_p = getelementptr i8, ptr %task_p, i64 16
-  %participants_p = getelementptr i8, ptr %task_p, i64 24
-  %task = load ptr, ptr %task_p
+define internal void @sg_run(ptr %job, i64 %thread) {
+entry:
+  %task = load ptr, ptr %job
+  %data_p = getelementptr i8, ptr %job, i64 8
   %data = load ptr, ptr %data_p
+  %count_p = getelementptr i8, ptr %job, i64 16
   %count = load i64, ptr %count_p
-  %participants = load i64, ptr %participants_p
-  %first = mul i64 %count, %thread
-  %begin = sdiv i64 %first, %participants
-  %last = add i64 %first, %count
-  %end = sdiv i64 %last, %participants
-  call void @sg_run_range(ptr %task, ptr %data, i64 %begin, i64 %end, i64 %thread)
+  %next_p = getelementptr i8, ptr %job, i64 24
+  br label %ask
+ask:
+  %index = atomicrmw add ptr %next_p, i64 1 monotonic
+  %some = icmp slt i64 %index, %count
+  br i1 %some, label %work, label %done
+work:
+  call void %task(ptr %data, i64 %index, i64 %thread)
+  br label %ask
+done:
   ret void
 }
 
 define ptr @sg_pool_worker(ptr %mailbox) {
 entry:
-  %thread_p = getelementptr i8, ptr %mailbox, i64 8
+  %thread_p = getelementptr i8, ptr %mailbox, i64 $THREAD
   %thread = load i64, ptr %thread_p
-  %pool_p = getelementptr i8, ptr %mailbox, i64 16
+  %pool_p = getelementptr i8, ptr %mailbox, i64 $POOL
   %pool = load ptr, ptr %pool_p
-  %answer = getelementptr i8, ptr %mailbox, i64 $ANSWER
-  %stop_p = getelementptr i8, ptr %pool, i64 $STOP
-  br label %next
-next:
-  %seen = phi i32 [0, %entry], [%request, %work]
-  call void @sg_wait(ptr %pool, ptr %mailbox, i32 %seen)
-  %request = load atomic i32, ptr %mailbox acquire, align 4
-  %stop = load atomic i32, ptr %stop_p acquire, align 4
-  %goes_on = icmp eq i32 %stop, 0
-  br i1 %goes_on, label %work, label %end
+  br label %look
+look:
+  %state = load atomic i64, ptr %mailbox acquire, align 8
+  switch i64 %state, label %take [i64 $IDLE, label %wait i64 $STOPPED, label %end]
+wait:
+  call void @sg_wait_for_job(ptr %pool, ptr %mailbox)
+  br label %look
+take:
+  %pair = cmpxchg ptr %mailbox, i64 %state, i64 $TAKEN acquire monotonic
+  %won = extractvalue {i64, i1} %pair, 1
+  br i1 %won, label %work, label %look
 work:
-  call void @sg_run_share(ptr %pool, i64 %thread)
-  call void @sg_post(ptr %answer, i32 %request)
-  br label %next
+  %address = sub i64 %state, 1
+  %job = inttoptr i64 %address to ptr
+  call void @sg_run(ptr %job, i64 %thread)
+  store atomic i64 $IDLE, ptr %mailbox seq_cst, align 8
+  %workers_p = getelementptr i8, ptr %job, i64 32
+  %workers = atomicrmw sub ptr %workers_p, i32 1 seq_cst
+  %is_last = icmp eq i32 %workers, $LAST_ASLEEP
+  br i1 %is_last, label %wake, label %look
+wake:
+  %ignored = call i64 (i64, ...) @syscall(i64 $futex, ptr %workers_p, i64 129, i64 1)
+  br label %look
 end:
   ret ptr null
 }
 
-define i32 @sg_pool_try_lock(ptr %pool) {
-  %pair = cmpxchg ptr %pool, i32 0, i32 1 acquire monotonic
-  %won = extractvalue {i32, i1} %pair, 1
+define i32 @sg_pool_stop(ptr %mailbox) {
+  %won = call i1 @sg_post(ptr %mailbox, i64 $STOPPED)
   %result = zext i1 %won to i32
   ret i32 %result
 }
 
-define void @sg_pool_unlock(ptr %pool) {
-  store atomic i32 0, ptr %pool release, align 4
-  ret void
-}
-
 define void @sg_parallel_for(ptr %pool, ptr %task, ptr %data, i64 %count) {
 entry:
-  %threads_p = getelementptr i8, ptr %pool, i64 $THREADS
-  %hint = load atomic i64, ptr %threads_p monotonic, align 8
-  %has_workers = icmp sgt i64 %hint, 1
-  %has_work = icmp sgt i64 %count, 1
-  %worth = and i1 %has_workers, %has_work
-  br i1 %worth, label %try, label %inline
-try:
-  %won = call i32 @sg_pool_try_lock(ptr %pool)
-  %is_free = icmp ne i32 %won, 0
-  br i1 %is_free, label %own, label %inline
-inline:
-  call void @sg_run_range(ptr %task, ptr %data, i64 0, i64 %count, i64 0)
+  %job = alloca [5 x i64], align 64
+  %some = icmp sgt i64 %count, 0
+  br i1 %some, label %prepare, label %nothing
+nothing:
   ret void
-own:
-  ; Only under the lock is the number of threads sure: the pool may have been closed since.
-  %threads = load atomic i64, ptr %threads_p monotonic, align 8
-  %is_open = icmp sgt i64 %threads, 1
-  br i1 %is_open, label %share, label %closed
-closed:
-  call void @sg_pool_unlock(ptr %pool)
-  br label %inline
-share:
-  %is_few = icmp slt i64 %count, %threads
-  %participants = select i1 %is_few, i64 %count, i64 %threads
-  %task_p = getelementptr i8, ptr %pool, i64 $TASK
-  %data_p = getelementptr i8, ptr %task_p, i64 8
-  %count_p = getelementptr i8, ptr %task_p, i64 16
-  %participants_p = getelementptr i8, ptr %task_p, i64 24
-  store ptr %task, ptr %task_p
+prepare:
+  %threads = load atomic i64, ptr %pool acquire, align 8
+  store ptr %task, ptr %job
+  %data_p = getelementptr i8, ptr %job, i64 8
   store ptr %data, ptr %data_p
+  %count_p = getelementptr i8, ptr %job, i64 16
   store i64 %count, ptr %count_p
-  store i64 %participants, ptr %participants_p
-  %workers = sub i64 %participants, 1
+  %next_p = getelementptr i8, ptr %job, i64 24
+  store i64 1, ptr %next_p
+  %workers_p = getelementptr i8, ptr %job, i64 32
+  store i32 0, ptr %workers_p
+  %address = ptrtoint ptr %job to i64
+  %posted = add i64 %address, 1
   br label %ask
 ask:
-  %k = phi i64 [0, %share], [%k_next, %ask]
+  %k = phi i64 [1, %prepare], [%k_next, %asked]
+  %free = phi i64 [%count, %prepare], [%free_next, %asked]
+  %is_thread = icmp slt i64 %k, %threads
+  %is_wanted = icmp sgt i64 %free, 1
+  %asks = and i1 %is_thread, %is_wanted
+  br i1 %asks, label %claim, label %work
+claim:
   %offset = mul i64 %k, $MAILBOX
-  %from_pool = add i64 %offset, $MAILBOXES
-  %mailbox = getelementptr i8, ptr %pool, i64 %from_pool
-  %request = load atomic i32, ptr %mailbox monotonic, align 4
-  %bumped = add i32 %request, 1
-  call void @sg_post(ptr %mailbox, i32 %bumped)
+  %mailbox = getelementptr i8, ptr %pool, i64 %offset
+  %counted = atomicrmw add ptr %workers_p, i32 1 monotonic
+  %won = call i1 @sg_post(ptr %mailbox, i64 %posted)
+  br i1 %won, label %asked, label %uncount
+uncount:
+  %uncounted = atomicrmw sub ptr %workers_p, i32 1 monotonic
+  br label %asked
+asked:
+  %one = zext i1 %won to i64
+  %free_next = sub i64 %free, %one
   %k_next = add i64 %k, 1
-  %asks_on = icmp slt i64 %k_next, %workers
-  br i1 %asks_on, label %ask, label %work
+  br label %ask
 work:
-  call void @sg_run_share(ptr %pool, i64 0)
+  call void %task(ptr %data, i64 0, i64 0)
+  call void @sg_run(ptr %job, i64 0)
   br label %collect
 collect:
-  %j = phi i64 [0, %work], [%j_next, %collect]
+  %j = phi i64 [1, %work], [%j_next, %collected]
+  %is_asked = icmp slt i64 %j, %k
+  br i1 %is_asked, label %look, label %finish
+look:
   %j_offset = mul i64 %j, $MAILBOX
-  %j_from_pool = add i64 %j_offset, $MAILBOXES
-  %j_mailbox = getelementptr i8, ptr %pool, i64 %j_from_pool
-  %answer = getelementptr i8, ptr %j_mailbox, i64 $ANSWER
-  %asked = load atomic i32, ptr %j_mailbox monotonic, align 4
-  %before = sub i32 %asked, 1
-  call void @sg_wait(ptr %pool, ptr %answer, i32 %before)
+  %j_mailbox = getelementptr i8, ptr %pool, i64 %j_offset
+  %state = load atomic i64, ptr %j_mailbox monotonic, align 8
+  %is_there = icmp eq i64 %state, %posted
+  br i1 %is_there, label %take_back, label %collected
+take_back:
+  %pair = cmpxchg ptr %j_mailbox, i64 %posted, i64 $IDLE seq_cst monotonic
+  %taken_back = extractvalue {i64, i1} %pair, 1
+  br i1 %taken_back, label %count_off, label %collected
+count_off:
+  %off = atomicrmw sub ptr %workers_p, i32 1 monotonic
+  br label %collected
+collected:
   %j_next = add i64 %j, 1
-  %waits_on = icmp slt i64 %j_next, %workers
-  br i1 %waits_on, label %collect, label %finish
+  br label %collect
 finish:
-  call void @sg_pool_unlock(ptr %pool)
+  call void @sg_wait_for_workers(ptr %pool, ptr %workers_p)
   ret void
 }
 """)
@@ -251,24 +306,27 @@ finish:
 
 def inline_text() -> str:
     """`sg_parallel_for` for systems without the pool: the caller runs every index."""
-    return RANGE + INLINE_ONLY
+    return INLINE_ONLY
 
 
 def threaded_text(architecture: str) -> str:
     """The whole pool for Linux on one of the architectures of FUTEX_NUMBERS."""
     declaration, call = PAUSES.get(architecture, ("", ""))
-    text = THREADED.substitute(
+    return THREADED.substitute(
         pause_declaration=declaration,
         pause=call,
         futex=FUTEX_NUMBERS[architecture],
         sched_yield=YIELD_NUMBERS[architecture],
-        THREADS=THREADS,
         PLAIN_SPINS=PLAIN_SPINS,
         PAUSED_SPINS=PAUSED_SPINS,
-        STOP=STOP,
-        TASK=TASK,
-        MAILBOXES=MAILBOXES,
         MAILBOX=MAILBOX,
-        ANSWER=ANSWER,
+        SLEEPERS=SLEEPERS,
+        THREAD=THREAD,
+        POOL=POOL,
+        IDLE=IDLE,
+        TAKEN=TAKEN,
+        STOPPED=STOPPED,
+        ASLEEP=ASLEEP,
+        COUNT=ASLEEP - 1,
+        LAST_ASLEEP=ASLEEP + 1,
     )
-    return RANGE + text

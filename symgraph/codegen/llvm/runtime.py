@@ -82,6 +82,7 @@ class LLVMRunner:
             pool = get_pool(self.threads)
             context.parallel_for = pool.parallel_for_pointer
             context.pool = pool.pool_pointer
+            context.relax = pool.relax_pointer
         return context
 
     def run(

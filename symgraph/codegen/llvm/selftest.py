@@ -232,7 +232,7 @@ define i32 @{prefix}_selftest(ptr %workspace, ptr %context) nounwind {{
 entry:
   %ins = alloca [{len(test.inputs) + len(test.extents) + 1} x i64], align 8
   %outs = alloca [{len(test.outputs) + 1} x i64], align 8
-  %passed = alloca [6 x i64], align 8
+  %passed = alloca [7 x i64], align 8
   %no.context = icmp eq ptr %context, null
   %no.workspace = icmp eq ptr %workspace, null
   %none = or i1 %no.context, %no.workspace
@@ -273,7 +273,7 @@ refuse:
     _store(lines, "%ins", [*ins, *(("i64", str(e)) for e in test.extents)])
     _store(lines, "%outs", outs)
     _store(lines, "%passed", [("i64", str(abi.CONTEXT_BYTES)), ("ptr", "null"), ("ptr", "null"),
-                              ("i64", "1"), ("ptr", start)])  # fmt: skip
+                              ("i64", "1"), ("ptr", start), ("ptr", "null")])  # fmt: skip
     tail = f"""
   %own = getelementptr i8, ptr %workspace, i64 {test.workspace}
   %sums = getelementptr i8, ptr %workspace, i64 {test.checksums}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...errors import TargetError
 from ...ir.program import HostStep, Program
 from ...kernel.ir import Kernel
+from ...kernel.rates import Rates
 from ...options import Options
 from . import abi
 from .emit import Layout, emit_program, layout
@@ -41,6 +42,11 @@ class LLVMTarget:
         lanes = min(MOST_LANES, self.machine(options).lanes(4))
         return lanes if lanes >= 8 else None
 
+    def rates(self, options: Options) -> Rates | None:
+        """Two multiply-adds of vectors a cycle, and the caches of a server's core."""
+        flops = 4.0 * self.machine(options).lanes(4)
+        return Rates(flops, ((48 << 10, 128.0), (2 << 20, 32.0), (64 << 20, 8.0)), 4.0)
+
     def schedule(
         self, kernel: Kernel, options: Options, constants: frozenset[int] = frozenset()
     ) -> Kernel:
@@ -55,7 +61,7 @@ class LLVMTarget:
 
     def object(self, program: Program, text: str, options: Options) -> bytes:
         """The object file to ship.  Raises: TargetError when Python would be called back."""
-        hosts = [s for s in program.steps if isinstance(s, HostStep)]
+        hosts = [s for s in program.timeline if isinstance(s, HostStep)]
         if hosts:
             raise TargetError(
                 f"{program.name}: host operator {hosts[0].node.op.name} in node {hosts[0].name} "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ from ...ir.program import (
     KernelStep,
     Program,
     ProgramBuffer,
+    RepeatStep,
+    Step,
     constant_layout,
 )
 from ...kernel import dims
@@ -151,6 +153,37 @@ class OpenCLRunner:
             ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class _PreparedLaunch:
+    """A kernel with its arguments; those for `dims` begin at position `first_dim`."""
+
+    kernel: Any
+    work: int
+    group: int
+    dims: tuple[DimVar, ...]
+    first_dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    """Steps to run `count` times; `counters` are the arguments that take the number of the time."""
+
+    count: int
+    steps: list[_Prepared]
+    counters: list[tuple[Any, int]]
+
+
+_Prepared = HostStep | list[_PreparedLaunch] | _Loop
+
+
+def _flat(steps: Sequence[_Prepared]) -> Iterator[_Prepared]:
+    for step in steps:
+        if isinstance(step, _Loop):
+            yield from _flat(step.steps)
+        else:
+            yield step
+
+
 class _Session:
     """Everything that depends on the extents of a call: places, kernels with their arguments."""
 
@@ -185,18 +218,33 @@ class _Session:
             _write(queue, self.place(port.buffer), array, False)
             for port, array in zip(self.program.inputs, inputs, strict=True)
         ]
-        for step in self.steps:
-            if isinstance(step, HostStep):
-                self._host(step)
-            else:
-                for kernel, work, group in step:
-                    cl.enqueue_nd_range_kernel(queue, kernel, work, group)
+        self._enqueue(self.steps)
         pending += [
             _read(queue, self.place(port.buffer), array, False)
             for port, array in zip(self.program.outputs, outputs, strict=True)
         ]
         queue.finish()
         pending.clear()
+
+    def _enqueue(self, steps: Sequence[_Prepared]) -> None:
+        """Run steps in order; a loop's as often as it says, with its counter set before each."""
+        for step in steps:
+            if isinstance(step, HostStep):
+                self._host(step)
+            elif isinstance(step, _Loop):
+                for number in range(step.count):
+                    for kernel, position in step.counters:
+                        kernel.set_arg(position, self.number(number))
+                    self._enqueue(step.steps)
+            else:
+                for launch in step:
+                    cl.enqueue_nd_range_kernel(
+                        self.runner.queue, launch.kernel, (launch.work,), (launch.group,)
+                    )
+
+    def number(self, value: int) -> Any:
+        """An extent as kernels take it."""
+        return np.int32(value) if self.index_type == "int" else np.int64(value)
 
     # -- places --------------------------------------------------------------------------------
 
@@ -232,24 +280,38 @@ class _Session:
 
     # -- launches ------------------------------------------------------------------------------
 
-    def _step(self, step: Any) -> Any:
+    def _step(self, step: Step) -> _Prepared:
         if isinstance(step, HostStep):
             return step
+        if isinstance(step, RepeatStep):
+            return self._loop(step)
         plan = self.runner.plans[step.kernel]
         base, tensors = self.scratch_offset, {}
         for buffer in plan.tensors:
             tensors[buffer] = _Place(self.arena, base)
             base += self.value(aligned_bytes(buffer))
-        result = []
+        result: list[_PreparedLaunch] = []
         for launch in plan.launches:
             prepared = self._launch(launch, step, tensors, base)
             if prepared is not None:
                 result.append(prepared)
         return result
 
+    def _loop(self, step: RepeatStep) -> _Loop:
+        self.env[step.counter] = 0
+        steps = [self._step(s) for s in step.steps]
+        del self.env[step.counter]
+        launches = [x for s in _flat(steps) if isinstance(s, list) for x in s]
+        counters = [
+            (x.kernel, x.first_dim + x.dims.index(step.counter))
+            for x in launches
+            if step.counter in x.dims
+        ]
+        return _Loop(self.value(step.count), steps, counters)
+
     def _launch(
         self, launch: Launch, step: KernelStep, tensors: Mapping[Any, _Place], base: int
-    ) -> tuple[Any, tuple[int], tuple[int]] | None:
+    ) -> _PreparedLaunch | None:
         count = self.value(launch.count)
         if count == 0:
             return None
@@ -264,10 +326,10 @@ class _Session:
             base += work * _align(self.value(buffer.nbytes), SLICE_ALIGNMENT)
         for place in places:
             arguments += [place.memory, np.uint64(place.offset)]
-        number = np.int32 if self.index_type == "int" else np.int64
-        arguments += [number(self.env[v]) for v in launch.dims]
+        first_dim = len(arguments)
+        arguments += [self.number(self.env[v]) for v in launch.dims]
         kernel.set_args(*arguments)
-        return kernel, (work,), (group,)
+        return _PreparedLaunch(kernel, work, group, tuple(launch.dims), first_dim)
 
     def _sizes(self, launch: Launch, kernel: Any, count: int) -> tuple[int, int]:
         """The global and the local number of work-items."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ...errors import TargetError
 from ...ir.program import Program
 from ...kernel.ir import Kernel
+from ...kernel.rates import Rates
 from ...options import Options
 from ..target import Runner
 from .emit import emit
@@ -34,6 +35,9 @@ class OpenCLTarget:
         return None
 
     def channel_block(self, options: Options) -> int | None:
+        return None
+
+    def rates(self, options: Options) -> Rates | None:
         return None
 
     def describe_devices(self) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from symgraph.kernel.memory.interval import MemoryPlanError, Placement
+from ...errors import MemoryPlanError
+from .interval import Placement
 
 TRIALS = 60
 """Orders that are tried before the best so far is taken."""
@@ -128,7 +129,7 @@ class _Problem:
             for m in alive:
                 for low, high in _forbidden(shapes[n], shapes[m]):
                     self.near[n].append((m, low, high))
-                    self.near[m].append((n, -high, -low))
+                    self.near[m].append((n, 1 - high, 1 - low))
             alive.append(n)
 
     def place(self, order: Sequence[int]) -> list[int]:
@@ -142,7 +143,7 @@ class _Problem:
                     taken.append((other + low, other + high))
             offset = 0
             for low, high in sorted(taken):
-                if low >= offset:
+                if low > offset:
                     break
                 offset = max(offset, high)
             offsets[n] = offset

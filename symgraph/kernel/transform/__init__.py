@@ -10,9 +10,11 @@ from .hoist_scalars import hoist_scalars
 from .jam import jam
 from .locate import ScheduleError, find_loop, perfect_nest, replace_loop
 from .reorder import reorder
+from .sink_condition import sink_condition
 from .split import split
 from .stage import stage
 from .unroll import unroll
+from .unroll_choices import unroll_choices
 from .vectorise import vectorise
 from .vectorise_reduction import vectorise_reduction
 
@@ -27,9 +29,11 @@ __all__ = [
     "perfect_nest",
     "reorder",
     "replace_loop",
+    "sink_condition",
     "split",
     "stage",
     "unroll",
+    "unroll_choices",
     "vectorise",
     "vectorise_reduction",
 ]

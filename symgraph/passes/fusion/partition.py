@@ -18,6 +18,7 @@ from ...ir.node import Node, Value
 from ...ir.op import Constant
 from ...kernel.loops import CHEAP_FLOPS
 from .group import Dependencies, Group, in_order, is_plain_view, squeezed
+from .joins import kept_joins
 from .judge import MAX_BUFFERS, MAX_DEPTH, Judge, weigh
 from .profile import Profile, Profiles
 
@@ -43,6 +44,10 @@ class Partition:
     def run(self) -> list[Group]:
         """The groups, in no particular order; every node is in at least one."""
         for node in self.graph.nodes:
+            self.known[node] = None if node.op.is_view else self.profiles.of(node)
+        for node in kept_joins(self.graph, self.known):
+            self.known[node] = None
+        for node in self.graph.nodes:
             self._place(node)
         self._merge_siblings()
         self._record_homes()
@@ -58,8 +63,7 @@ class Partition:
     # -- 1: producers ----------------------------------------------------------------------------
 
     def _place(self, node: Node) -> None:
-        profile = None if node.op.is_view else self.profiles.of(node)
-        self.known[node] = profile
+        profile = self.known[node]
         group = self._single(node, profile)
         self.owner[node] = group
         if profile is None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,11 +58,54 @@ def test_negative_count_runs_nothing(pool: ThreadPool) -> None:
     assert called == []
 
 
+def run_at_once(pool: ThreadPool, count: int) -> list[int]:
+    """The thread of each index, when none returns before all have begun."""
+    threads = [-1] * count
+    everybody = threading.Barrier(count)
+
+    def task(data: int | None, index: int, thread: int) -> None:
+        threads[index] = thread
+        everybody.wait(60)
+
+    PARALLEL_FOR(pool.parallel_for_pointer)(pool.pool_pointer, TASK(task), None, count)
+    return threads
+
+
 @threaded
-def test_ranges_are_contiguous_and_balanced(pool: ThreadPool) -> None:
-    _, threads = run(pool, 10)
-    assert threads.tolist() == sorted(threads.tolist())
-    assert sorted(np.bincount(threads).tolist()) == [3, 3, 4]
+def test_all_threads_work_at_once_and_the_first_index_is_the_callers(pool: ThreadPool) -> None:
+    for _ in range(5):
+        threads = run_at_once(pool, THREADS)
+        assert threads[0] == 0
+        assert sorted(threads) == [0, 1, 2]
+
+
+@threaded
+def test_two_callers_share_the_workers(pool: ThreadPool) -> None:
+    """Each gets one of the two workers: four threads are at work at once."""
+    everybody = threading.Barrier(4)
+    seen: list[int] = []
+
+    def task(data: int | None, index: int, thread: int) -> None:
+        seen.append(thread)
+        everybody.wait(60)
+
+    def call() -> None:
+        PARALLEL_FOR(pool.parallel_for_pointer)(pool.pool_pointer, TASK(task), None, 2)
+
+    callers = [threading.Thread(target=call) for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(60)
+    assert not any(caller.is_alive() for caller in callers)
+    assert sorted(seen) == [0, 0, 1, 2]
+
+
+@threaded
+def test_workers_that_went_to_sleep_come_back(pool: ThreadPool) -> None:
+    for _ in range(3):
+        time.sleep(0.02)  # longer than any spinning
+        assert sorted(run_at_once(pool, THREADS)) == [0, 1, 2]
 
 
 @threaded
@@ -90,7 +134,7 @@ def test_several_callers_at_once(pool: ThreadPool) -> None:
     assert failures == []
 
 
-def test_nested_calls_run_inline(pool: ThreadPool) -> None:
+def test_nested_calls_run_every_index(pool: ThreadPool) -> None:
     hits = np.zeros((5, 7), "int64")
 
     def outer(data: int | None, row: int, thread: int) -> None:
@@ -109,9 +153,7 @@ def test_growing_keeps_the_pointers(pool: ThreadPool) -> None:
     pool.grow(5)
     pool.grow(2)
     assert (pool.threads, pool.pool_pointer) == (5, pointer)
-    hits, threads = run(pool, 5)
-    assert (hits == 1).all()
-    assert threads.tolist() == [0, 1, 2, 3, 4]
+    assert sorted(run_at_once(pool, 5)) == [0, 1, 2, 3, 4]
 
 
 def test_a_closed_pool_runs_inline(pool: ThreadPool) -> None:

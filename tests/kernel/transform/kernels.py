@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from symgraph.kernel import loops
+from symgraph.kernel import dims, loops
 from symgraph.kernel.compute import Compute, compute, placeholder, reduce
 from symgraph.kernel.dims import Dim, LoopVar
-from symgraph.kernel.ir import Buffer, For, Kernel, call
+from symgraph.kernel.ir import Buffer, Expr, For, IndexValue, Kernel, call, const, where
 from symgraph.kernel.rewrite import statements
 from symgraph.kernel.verify import verify_kernel
 from tests.support.kernels import interpret, shape_of
@@ -30,6 +30,19 @@ def bias(m: Dim, n: Dim, dtype: str = "float32") -> Kernel:
     """out[i,j] = x[i,j] + b[j]."""
     x, b = placeholder("x", (m, n), dtype), placeholder("b", (n,), dtype)
     return lowered("bias", [x, b], compute((m, n), lambda i, j: x[i, j] + b[j]))
+
+
+def choices(m: Dim, n: Dim, dtype: str = "float32") -> Kernel:
+    """out[i,j] is one of three expressions by i, the first of them one of two by j%2."""
+    x = placeholder("x", (dims.ceildiv(n, 2),), dtype)
+
+    def element(i: IndexValue, j: IndexValue) -> Expr:
+        v = x[j // 2]
+        first = where(call("eq", j % 2, const(0, "int64")), v, -v)
+        rest = where(call("eq", i, const(1, "int64")), v + 1.0, v * 2.0)
+        return where(call("eq", i, const(0, "int64")), first, rest)
+
+    return lowered("choices", [x], compute((m, n), element))
 
 
 def total(m: Dim, n: Dim, kind: str = "sum", dtype: str = "float32") -> Kernel:

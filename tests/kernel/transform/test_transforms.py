@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symgraph.kernel.dims import DimVar, LoopVar
-from symgraph.kernel.ir import Alloc, For, Kernel
+from symgraph.kernel.dtypes import float32
+from symgraph.kernel.ir import Alloc, Buffer, For, If, IndexValue, Kernel, Store, call
 from symgraph.kernel.printer import kernel_text
 from symgraph.kernel.rewrite import statements
 from symgraph.kernel.transform import (
@@ -19,14 +20,16 @@ from symgraph.kernel.transform import (
     jam,
     reorder,
     replace_loop,
+    sink_condition,
     split,
     stage,
     unroll,
+    unroll_choices,
     vectorise,
     vectorise_reduction,
 )
 
-from .kernels import assert_same, bias, exponential, loop_vars, product, total
+from .kernels import assert_same, bias, choices, exponential, loop_vars, product, total
 
 N = DimVar("N")
 EXTENTS = st.sampled_from([0, 1, 2, 3, 7, 16, 17, 33])
@@ -229,6 +232,31 @@ def test_collapse_refuses_a_single_loop() -> None:
         collapse(kernel, loop_vars(kernel)[0])
 
 
+def conditional(m: int, n: int, other: int | None = None) -> Kernel:
+    """out[i,j] = x[i,j] above row 2, x[i,j] + x[i,j] from there on, with a loop in each branch."""
+    x, out = Buffer("x", (m, n), float32), Buffer("out", (m, n), float32)
+    i, j, k = LoopVar("i"), LoopVar("j"), LoopVar("k")
+    then = For(j, n, "parallel", Store(out, (i, j), x[i, j]))
+    rest = n if other is None else other
+    otherwise = For(k, rest, "parallel", Store(out, (i, k), x[i, k] + x[i, k]))
+    body = If(call("lt", IndexValue(i), IndexValue(2)), then, otherwise)
+    return Kernel("conditional", (x,), (out,), (), For(i, m, "parallel", body))
+
+
+@pytest.mark.parametrize(("m", "n"), [(5, 7), (1, 3), (3, 1), (2, 0)])
+def test_a_condition_sinks_into_equal_loops(m: int, n: int) -> None:
+    kernel = conditional(m, n)
+    sunk = sink_condition(kernel, loop_vars(kernel)[0])
+    assert_same(kernel, sunk)
+    assert_same(kernel, collapse(sunk, loop_vars(sunk)[0]))
+
+
+def test_a_condition_does_not_sink_into_unequal_loops() -> None:
+    kernel = conditional(4, 7, 6)
+    with pytest.raises(ScheduleError, match="no condition with equal loops in it"):
+        sink_condition(kernel, loop_vars(kernel)[0])
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     st.sampled_from([1, 3, 17]), st.sampled_from([0, 1, 5]), st.sampled_from([1, 16, 37]),
@@ -275,3 +303,31 @@ def test_scalars_of_several_stages_stand_first() -> None:
     lines = [line.strip() for line in kernel_text(kernel).splitlines()]
     allocs = [n for n, line in enumerate(lines) if line.startswith("alloc")]
     assert allocs == list(range(allocs[0], allocs[0] + len(allocs)))
+
+
+def test_choices_are_written_out_innermost() -> None:
+    assert body_text(unroll_choices(choices(3, 8))) == (
+        "  parallel j < 4:\n"
+        "    unroll i < 3:\n"
+        "      unroll j_1 < 2:\n"
+        "        out[i,j_1+2*j] = where((i) == 0, where((j_1) == 0, x[j], neg(x[j])), "
+        "where((i) == 1, x[j] + 1.0, x[j] * 2.0))\n"
+    )
+
+
+def test_choices_that_do_not_divide_a_loop_get_a_condition() -> None:
+    assert "        if (j_1+2*j) < (7):\n" in body_text(unroll_choices(choices(3, 7)))
+    assert "        if (j_1+2*j) < (N):\n" in body_text(unroll_choices(choices(3, N)))
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 16, 17])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_written_out_choices_keep_what_is_computed(n, dtype) -> None:
+    kernel = choices(3, N, dtype)
+    assert_same(kernel, unroll_choices(kernel), {"N": n})
+
+
+def test_loops_without_choices_stay() -> None:
+    for kernel in (bias(3, 5), total(3, 5), choices(9, 5)):
+        text = kernel_text(unroll_choices(kernel))
+        assert ("unroll i" in text, "unroll r" in text) == (False, False)

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .errors import GradientError
-from .ir.graph import Graph, topological
-from .ir.node import Node, Value
-from .ir.op import CompositeOp, Op, registry
-from .ir.origin import deriving
-from .ir.symbol import Expression, Symbol, as_symbol, expand_parts
+from ..errors import GradientError
+from ..ir.graph import Graph, topological
+from ..ir.node import Node, Value
+from ..ir.op import registry
+from ..ir.origin import deriving
+from ..ir.scan import Scan
+from ..ir.symbol import Expression, Symbol, as_symbol, expand_parts
+from .loop import has_own_gradient, loop_gradients
 
 
 def gradients(
@@ -124,7 +126,10 @@ class _Reverse:
         outs = tuple(Symbol(v) for v in node.values)
         blocked = node.op.no_gradient
         names = node.op.argument_names(len(node.inputs))
-        if node.op.is_composite and type(node.op).backward in (Op.backward, CompositeOp.backward):
+        if isinstance(node.op, Scan):
+            active = [v.node in self.active for v in node.inputs]
+            found = loop_gradients(node, grads, active, _propagate)
+        elif not has_own_gradient(node.op):
             found = self._through_parts(node, ins, grads)
         else:
             found = list(node.op.symbolic_backward(ins, outs, grads))
@@ -183,6 +188,12 @@ class _Reverse:
                 f"differentiable operators, so it has no gradient"
             )
         return total
+
+
+def _propagate(
+    graph: Graph, wanted: Sequence[Value], seeds: Sequence[Symbol]
+) -> list[Symbol | None]:
+    return _Reverse(graph, list(wanted)).propagate(seeds)
 
 
 def _label(graph: Graph, value: Value) -> str:

@@ -1,0 +1,314 @@
+"""From a typed graph to a program of naive kernels: the one step that changes the kind of IR.
+
+Every node becomes one kernel, a fused node too; views become buffers over the same bytes; host
+operators become calls back, loops become steps that are repeated (loop.py).  What is joined is
+written where the join wants it, and what is cut is read where it lies, wherever that needs no copy.
+Nothing here knows an operator by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..errors import ShapeError
+from ..ir.graph import Graph
+from ..ir.node import Node, Value
+from ..ir.op import Constant, Variable
+from ..ir.parts import cut_offsets, is_made, join_offsets, viewed
+from ..ir.program import (
+    Check,
+    ConstantData,
+    HostStep,
+    KernelStep,
+    Port,
+    Program,
+    ProgramBuffer,
+    Step,
+    leaves,
+)
+from ..ir.scan import Scan
+from ..ir.symbol import output_names
+from ..ir.tensor_type import TensorType
+from ..kernel import dims, loops
+from ..kernel.compute import compute
+from ..kernel.dims import Dim, DimVar
+from ..kernel.dtypes import as_dtype
+from ..kernel.in_place import in_place_positions
+from ..kernel.ir import Buffer
+from .kernels import identifier, node_kernel
+from .loop import Place, loop_steps
+
+__all__ = ["lower", "node_kernel"]
+
+
+def lower(
+    graph: Graph,
+    name: str,
+    checks: Sequence[Check] = (),
+    labels: Sequence[str] | None = None,
+) -> Program:
+    """The program of a graph whose types are all complete and whose names are given.
+
+    `labels` names the outputs; by default their nodes do.  Passes may have put other nodes in their
+    place, and an interface does not change with the optimisation level.
+    """
+    chosen = output_names(graph) if labels is None else tuple(labels)
+    return _Lowering(graph, name, chosen).run(tuple(checks))
+
+
+class _Lowering:
+    def __init__(self, graph: Graph, name: str, labels: tuple[str, ...]) -> None:
+        self.graph = graph
+        self.name = name
+        self.labels = labels
+        self.buffers: dict[Value, ProgramBuffer] = {}
+        self.steps: list[Step] = []
+        self.constants: list[ConstantData] = []
+        self.inputs: list[Port] = []
+        self.taken: set[str] = set()
+        self.roots: set[Value] = set()
+        self.homes: dict[Value, Home] = {}
+        self.parts: dict[Node, list[Home]] = {}
+
+    def run(self, checks: tuple[Check, ...]) -> Program:
+        for node in self.graph.variables:
+            self._variable(node)
+        self.roots = self._output_roots()
+        self.homes = _find_homes(self.graph, self.roots)
+        for home in self.homes.values():
+            self.parts.setdefault(home.join, []).append(home)
+        for node in self.graph.nodes:
+            self._node(node)
+        outputs = self._outputs()
+        return Program(
+            self.name,
+            tuple(self.inputs),
+            tuple(outputs),
+            self._used_constants(),
+            tuple(self.steps),
+            self._dims(),
+            (*checks, *self._size_checks()),
+        )
+
+    def _size_checks(self) -> list[Check]:
+        """Extents that could become negative, such as those of a window over a small image."""
+        found: dict[Dim, Check] = {}
+        for value, buffer in self.buffers.items():
+            for axis, extent in enumerate(buffer.type.shape or ()):
+                low, _ = dims.bounds(extent)
+                if low is None or low < 0:
+                    node = value.node
+                    place = f" (declared at {node.origin})" if str(node.origin) else ""
+                    why = f"{node.op.name} {self.graph.names[node]}{place} would get axis {axis}"
+                    found.setdefault(extent, Check(extent, ">=", 0, f"{why} of {extent}"))
+        return list(found.values())
+
+    def unique(self, name: str) -> str:
+        """A name that no buffer has yet."""
+        candidate, number = name, 1
+        while candidate in self.taken:
+            candidate, number = f"{name}_{number}", number + 1
+        self.taken.add(candidate)
+        return candidate
+
+    def add_constant(self, data: ConstantData) -> None:
+        """An array that the program carries, where something reads it."""
+        self.constants.append(data)
+
+    def _variable(self, node: Node) -> None:
+        assert isinstance(node.op, Variable)
+        name = self.graph.names[node]
+        buffer = ProgramBuffer(self.unique(name), _closed(node, 0), "input", source=name)
+        self.buffers[node[0]] = buffer
+        self.inputs.append(Port(name, buffer, node.op.role))
+
+    def _output_roots(self) -> set[Value]:
+        """Values that can be computed right in an output's array: the value an output is a view
+        of, once each, unless it is a variable or constant."""
+        roots: set[Value] = set()
+        for value in self.graph.results:
+            while value.node.op.is_view:
+                value = value.node.inputs[0]
+            if value.node.inputs and not value.node.is_variable:
+                roots.add(value)
+        return roots
+
+    def _node(self, node: Node) -> None:
+        name = self.graph.names[node]
+        if node.is_variable:
+            return
+        if isinstance(node.op, Constant):
+            buffer = ProgramBuffer(self.unique(name), _closed(node, 0), "constant", source=name)
+            self.buffers[node[0]] = buffer
+            self.add_constant(ConstantData(buffer, node.op.value))
+            return
+        if node.op.is_view:
+            source = self.buffers[node.inputs[0]]
+            self.buffers[node[0]] = ProgramBuffer(
+                self.unique(name), _closed(node, 0), source.root.place, source, name
+            )
+            return
+        cuts = None if any(v in self.roots for v in node.values) else cut_offsets(node)
+        if cuts is not None:
+            source = self.buffers[node.inputs[0]]
+            for value, offset in zip(node.values, cuts, strict=True):
+                self.buffers[value] = self._buffer(value, source, offset)
+            return
+        for value in node.values:
+            self._make(value)
+        if isinstance(node.op, Scan):
+            ins = [Place(self.buffers[v]) for v in node.inputs]
+            self.steps += loop_steps(self, node, name, ins, self._loop_outputs(node))
+        elif node in self.parts:
+            self._fill(node, self.parts[node])
+        else:
+            self.steps.append(self._step(node, name))
+
+    def _buffer(
+        self, value: Value, source: ProgramBuffer | None = None, offset: Dim = 0
+    ) -> ProgramBuffer:
+        """A buffer of its own for a value, or a part of another one."""
+        node, name = value.node, self.graph.names[value.node]
+        several = node.op.output_count > 1
+        label = f"{name}_{node.op.output_names[value.index]}" if several else name
+        place = "output" if value in self.roots else "arena"
+        if source is not None:
+            place, offset = source.root.place, dims.add(source.start, offset)
+            source = source.root
+        return ProgramBuffer(
+            self.unique(label), _closed(node, value.index), place, source, label,
+            str(node.origin), offset,
+        )  # fmt: skip
+
+    def _make(self, value: Value) -> None:
+        """The buffer of a value, in that of its join, which may lie in a further one."""
+        chain = [value]
+        while chain[-1] not in self.buffers and chain[-1] in self.homes:
+            chain.append(self.homes[chain[-1]].join[0])
+        for member in reversed(chain):
+            if member not in self.buffers:
+                home = self.homes.get(member)
+                inside = None if home is None else self.buffers[home.join[0]]
+                offset = 0 if home is None else home.offset
+                self.buffers[member] = self._buffer(member, inside, offset)
+
+    def _fill(self, node: Node, parts: Sequence[Home]) -> None:
+        """Copy what could not be written to its place in a join."""
+        offsets = join_offsets(node)
+        assert offsets is not None
+        placed = {home.position for home in parts}
+        for position, (value, offset) in enumerate(zip(node.inputs, offsets, strict=True)):
+            if position not in placed:
+                whole, type = self.buffers[node[0]], value.node.types[value.index]
+                name = f"{self.graph.names[node]}_part{position}"
+                part = ProgramBuffer(
+                    self.unique(name), type, whole.root.place, whole.root, name,
+                    str(node.origin), dims.add(whole.start, offset),
+                )  # fmt: skip
+                self._copy_step(self.buffers[value], part, name)
+
+    def _loop_outputs(self, node: Node) -> list[list[Place]]:
+        """Where a loop's outputs belong; a last state that nothing reads is not copied out."""
+        assert isinstance(node.op, Scan)
+        read = {*self.graph.users, *self.graph.results}
+        return [
+            [Place(self.buffers[v])] if v in read or n >= len(node.op.states) else []
+            for n, v in enumerate(node.values)
+        ]
+
+    def _step(self, node: Node, name: str) -> Step:
+        outputs = tuple(self.buffers[v] for v in node.values)
+        if node.op.is_host:
+            return HostStep(node, name, tuple(self.buffers[v] for v in node.inputs), outputs)
+        kernel, used = node_kernel(node, identifier(name), name)
+        arguments = (*(self.buffers[v] for v in used), *outputs)
+        return KernelStep(kernel, arguments, name, in_place_positions(kernel), node)
+
+    def _outputs(self) -> list[Port]:
+        ports: list[Port] = []
+        owned: set[ProgramBuffer] = set()
+        labels = [*self.labels, *(n for n, _ in self.graph.updates)]
+        for position, (value, label) in enumerate(zip(self.graph.results, labels, strict=True)):
+            updates = label if position >= len(self.graph.outputs) else ""
+            buffer = self.buffers[value]
+            if buffer.root.place != "output" or buffer.root in owned:
+                buffer = self._copy(value, label)
+            owned.add(buffer.root)
+            ports.append(Port(label, buffer, "output", updates))
+        return ports
+
+    def _copy(self, value: Value, label: str) -> ProgramBuffer:
+        """An output that is a variable, a constant or another output needs a copy."""
+        type = value.node.types[value.index]
+        target = ProgramBuffer(self.unique(label), type, "output", source=label)
+        self._copy_step(self.buffers[value], target, label)
+        return target
+
+    def _copy_step(self, old: ProgramBuffer, new: ProgramBuffer, label: str) -> None:
+        shape, dtype = new.type.shape, as_dtype(new.type.dtype)
+        assert shape is not None
+        source, out = Buffer("x", shape, dtype), Buffer("y", shape, dtype)
+        copied = compute(shape, lambda *i: source[i], name="y")
+        kernel = loops.lower(identifier(f"copy_{label}"), (source,), ((out, copied),), label)
+        self.steps.append(KernelStep(kernel, (old, new), f"copy {label}"))
+
+    def _used_constants(self) -> tuple[ConstantData, ...]:
+        """Numbers that became part of an expression need no place in memory."""
+        used = {buffer.root for step in leaves(self.steps) for buffer in step.arguments}
+        return tuple(data for data in self.constants if data.buffer in used)
+
+    def _dims(self) -> tuple[DimVar, ...]:
+        found: set[DimVar] = set()
+        for port in self.inputs:
+            assert port.type.shape is not None
+            for extent in port.type.shape:
+                found.update(dims.dim_vars(extent))
+        return tuple(sorted(found, key=lambda v: v.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a value is written: at byte `offset` of what `join` makes of its inputs, of which it is
+    that at `position`."""
+
+    join: Node
+    position: int
+    offset: int
+
+
+def _find_homes(graph: Graph, results: set[Value]) -> dict[Value, Home]:
+    """The values that joins have written to their places.
+
+    A join takes those of its inputs that a kernel or host operator makes for it, once each, unless
+    they must lie elsewhere; and only when they are most of its bytes, since the rest is copied.
+    """
+    homes: dict[Value, Home] = {}
+    for node in graph.nodes:
+        offsets = join_offsets(node)
+        if offsets is None:
+            continue
+        found: dict[Value, Home] = {}
+        for position, (value, offset) in enumerate(zip(node.inputs, offsets, strict=True)):
+            made = viewed(value)
+            if made not in homes and made not in results and is_made(made):
+                found.setdefault(made, Home(node, position, offset))
+        placed = sum(_nbytes(value) for value in found)
+        if placed > 0 and 2 * placed >= _nbytes(node[0]):
+            homes.update(found)
+    return homes
+
+
+def _nbytes(value: Value) -> int:
+    nbytes = value.type.nbytes
+    return nbytes if isinstance(nbytes, int) else 0
+
+
+def _closed(node: Node, index: int) -> TensorType:
+    type = node.types[index]
+    if not type.is_complete:
+        raise ShapeError(
+            f"the type of {node.label} is not known: {type}; give the shape of more "
+            f"inputs, or declare it"
+        )
+    return type
