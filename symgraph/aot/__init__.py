@@ -35,6 +35,7 @@ def export(
     budgets: Mapping[str, int] | None = None,
     selftest: bool = False,
     updates: Mapping[str, Symbol] | None = None,
+    state: Mapping[str, str | Symbol] | None = None,
     progress: Callable[[str], None] | None = None,
     options: Options | None = None,
     **changes: Any,
@@ -57,6 +58,8 @@ def export(
     budgets  what the artefact may need at most: "workspace", "text" and "stack" in bytes, "flops"
     specialise   sizes of open extents that get versions of their own, faster ones, behind the same
              function: {"N": (1, 32)}
+    state    inputs that calls remember, with their next values (symbols, or names of outputs, which
+             are then no outputs): the header has them as NAME_state, with NAME_reset and NAME_step
     progress called with the name of each stage when it begins
     selftest also NAME_selftest: a seeded case with a checksum after each operator
     training, updates, shapes, dtypes, options and further keywords as for `compile`
@@ -85,6 +88,7 @@ def export(
         budgets=budgets,
         selftest=selftest,
         updates=updates,
+        state=state,
         progress=progress,
         options=options,
         changes=changes,
