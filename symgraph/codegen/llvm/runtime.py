@@ -30,7 +30,7 @@ from .pool import available_processors, get_pool
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_ENTRY = ctypes.CFUNCTYPE(
+ENTRY = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
 )
 
@@ -63,7 +63,7 @@ class LLVMRunner:
         self.single = single
         self.layout = layout
         self._loaded = loaded
-        self._entries = tuple(_ENTRY(address) for address in loaded.addresses)
+        self._entries = tuple(ENTRY(address) for address in loaded.addresses)
         self._hosts = tuple(s for s in program.steps if isinstance(s, HostStep))
         self._idle: list[Workspace] = []
         self._sizes: dict[tuple[int, ...], int] = {}
