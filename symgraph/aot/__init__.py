@@ -34,7 +34,7 @@ def export(
     training: bool = False,
     budgets: Mapping[str, int] | None = None,
     selftest: bool = False,
-    updates: Mapping[str, Symbol] | None = None,
+    updates: Mapping[str, Symbol | Mapping[str, Symbol]] | None = None,
     state: Mapping[str, str | Symbol] | None = None,
     progress: Callable[[str], None] | None = None,
     options: Options | None = None,
@@ -62,7 +62,9 @@ def export(
              are then no outputs): the header has them as NAME_state, with NAME_reset and NAME_step
     progress called with the name of each stage when it begins
     selftest also NAME_selftest: a seeded case with a checksum after each operator
-    training, updates, shapes, dtypes, options and further keywords as for `compile`
+    updates  next values of variables by name, written over their arrays; with several entries
+             also by entry: {"step": {"h": h_next}}
+    training, shapes, dtypes, options and further keywords as for `compile`
 
     Raises: ShapeError, DTypeError, InputError, TargetError, BudgetError (with the largest
     contributors); nothing is written then.

@@ -88,14 +88,16 @@ def requests(
     """
     if not isinstance(outputs, Mapping):
         outputs, further = with_state(outputs, state or {}, "")
-        updates = {**(updates or {}), **further}
+        plain = {n: s for n, s in (updates or {}).items() if isinstance(s, Symbol)}
+        if len(plain) < len(updates or {}):
+            raise InputError("export: updates by entry need several entries")
         single = request(
             outputs,
             path,
             name=name,
             ranges=ranges,
             specialise=specialise,
-            updates=updates,
+            updates={**plain, **further},
             **others,
         )
         return {"run": single}
