@@ -138,10 +138,11 @@ class Build:
         if self.options.memory_budget is not None:
             program = Recompute(self.options.memory_budget, target.alignment).run(program)
             dump.write("recompute", program)
+        effort = self.options.planning_effort
         if OrderSteps.name not in self.options.disable:
-            program = OrderSteps(target.alignment).run(program)
+            program = OrderSteps(target.alignment, effort).run(program)
             dump.write("order_steps", program)
-        program = PlanMemory(target.alignment, self.options.verify).run(program)
+        program = PlanMemory(target.alignment, self.options.verify, effort).run(program)
         dump.write("plan_memory", program)
         return program
 
