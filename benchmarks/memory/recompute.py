@@ -55,9 +55,7 @@ def main() -> None:
             f(x=x, learning_rate=rate)
             best[n] = min(best[n], time.perf_counter() - start)
     print(f"{given.layers} layers of {given.width}, batch {given.batch}, llvm, one thread")
-    print(
-        f"{'budget':>12} {'planned':>12} {'values':>7} {'again':>6} {'ms':>8} {'time':>6}  same bits"
-    )
+    print(f"{'budget':>12} {'planned':>12} {'values':>7} {'again':>6} {'ms':>8} {'time':>6}  bits")
     for n, f in enumerate(steps):
         again = sum(any("_again" in b.name for b in s.writes) for s in f.program.steps)
         same = np.array_equal(losses[n], losses[0]) and all(
@@ -66,7 +64,7 @@ def main() -> None:
         budget = f"{budgets[n - 1]:,}" if n else "none"
         print(
             f"{budget:>12} {f.memory.nbytes:12,} {f.memory.nbytes / value:7.1f} {again:6} "
-            f"{1e3 * best[n]:8.2f} {best[n] / best[0]:6.2f}  {'yes' if same else 'NO'}"
+            f"{1e3 * best[n]:8.2f} {best[n] / best[0]:6.2f}  {'same' if same else 'DIFFER'}"
         )
 
 
