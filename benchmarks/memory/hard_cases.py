@@ -8,7 +8,11 @@ buffers, and ending or starting lives early. One column of time is never touched
 bound stays at the capacity.
 
 The number of buffers and the capacity follow the public benchmark of MiniMalloc (Moffitt, ASPLOS
-2023): 154 to 454 buffers in 2^20 bytes. The instances are our own, and prove nothing about those.
+2023): 154 to 454 buffers in 2^20 bytes. Cases A to K are harder than those in one respect: they are
+cut to 64 bytes and most steps are full. Cases L to P resemble them more: sizes are multiples of
+1024 bytes as there, many thin slabs live long together, and a few buffers that live for a short
+time take most of the memory (up to 0.84 of it). All instances are our own, and prove nothing about
+the public ones.
 
     python -m benchmarks.memory.hard_cases [names] [planner seed] [shift of case seeds]
 
@@ -29,13 +33,17 @@ from symgraph.kernel.memory.heuristics import portfolio
 from symgraph.kernel.memory.problem import components
 
 CAPACITY = 1 << 20
-GRANULE = 64
-LARGEST = 200 * 1024
+THIN = 0.06
+"""Height of the thickest slab, as a fraction of the capacity."""
 
 
 @dataclass(frozen=True, slots=True)
 class HardCase:
-    """How to cut one instance: `dropped` and `trimmed` are fractions of the buffers."""
+    """How to cut one instance: `dropped` and `trimmed` are fractions of the buffers.
+
+    `slabs` is how often a thin slab is cut off the bottom or the top of a rectangle; `granule` and
+    `largest` are bytes.
+    """
 
     name: str
     count: int
@@ -44,6 +52,9 @@ class HardCase:
     dropped: float
     trimmed: float
     seed: int
+    slabs: float = 0.0
+    granule: int = 64
+    largest: int = 200 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,11 @@ CASES: tuple[HardCase, ...] = (
     HardCase("I", 374, 220, 0.3, 0.03, 0.10, 9),
     HardCase("J", 409, 300, 0.2, 0.10, 0.10, 10),
     HardCase("K", 454, 250, 0.3, 0.01, 0.02, 11),
+    HardCase("L", 154, 1000, 0.1, 0.05, 0.05, 12, 0.5, 1024, 860 * 1024),
+    HardCase("M", 216, 1000, 0.1, 0.05, 0.10, 13, 0.5, 1024, 860 * 1024),
+    HardCase("N", 308, 1000, 0.2, 0.02, 0.05, 14, 0.4, 1024, 860 * 1024),
+    HardCase("O", 374, 1000, 0.1, 0.10, 0.10, 15, 0.5, 1024, 860 * 1024),
+    HardCase("P", 454, 1000, 0.1, 0.02, 0.02, 16, 0.4, 1024, 860 * 1024),
 )
 
 
@@ -90,35 +106,36 @@ def build(case: HardCase) -> tuple[Interval, ...]:
     pieces = [_trim(r, rng) if r in trimmed else r for r in rectangles if r not in dropped]
     rng.shuffle(pieces)
     return tuple(
-        Interval(f"b{i}", r.start, r.end, r.height * GRANULE, GRANULE) for i, r in enumerate(pieces)
+        Interval(f"b{i}", r.start, r.end, r.height * case.granule, case.granule)
+        for i, r in enumerate(pieces)
     )
 
 
 def _cut_all(case: HardCase, rng: random.Random) -> list[_Rectangle]:
     target = round(case.count / (1.0 - case.dropped))
-    pieces = [_Rectangle(0, case.steps, 0, CAPACITY // GRANULE)]
-    while len(pieces) < target or any(r.height * GRANULE > LARGEST for r in pieces):
-        index = _choose(pieces, target, rng)
-        parts = _cut(pieces[index], case.pinwheels, rng)
-        pieces[index : index + 1] = parts
+    pieces = [_Rectangle(0, case.steps, 0, CAPACITY // case.granule)]
+    tallest = case.largest // case.granule
+    while len(pieces) < target or any(r.height > tallest for r in pieces):
+        index = _choose(pieces, tallest, rng)
+        pieces[index : index + 1] = _cut(pieces[index], case, tallest, rng)
     return pieces
 
 
-def _choose(pieces: list[_Rectangle], target: int, rng: random.Random) -> int:
+def _choose(pieces: list[_Rectangle], tallest: int, rng: random.Random) -> int:
     """The tallest while some are too tall, else one at random with a taste for large areas."""
-    tallest = max(range(len(pieces)), key=lambda i: pieces[i].height)
-    if pieces[tallest].height * GRANULE > LARGEST:
-        return tallest
+    candidate = max(range(len(pieces)), key=lambda i: pieces[i].height)
+    if pieces[candidate].height > tallest:
+        return candidate
     weights = [(r.height * r.duration) ** 0.7 if r.height > 1 else 0.0 for r in pieces]
     return rng.choices(range(len(pieces)), weights)[0]
 
 
-def _cut(r: _Rectangle, pinwheels: float, rng: random.Random) -> list[_Rectangle]:
-    if r.duration >= 3 and r.height >= 3 and rng.random() < pinwheels:
+def _cut(r: _Rectangle, case: HardCase, tallest: int, rng: random.Random) -> list[_Rectangle]:
+    if r.duration >= 3 and r.height >= 3 and rng.random() < case.pinwheels:
         return _pinwheel(r, rng)
-    too_tall = r.height * GRANULE > LARGEST
+    too_tall = r.height > tallest
     if r.duration < 2 or (r.height > 1 and rng.random() < (0.75 if too_tall else 0.5)):
-        middle = _between(r.low, r.high, rng)
+        middle = _slab(r, case, rng) if case.slabs else _between(r.low, r.high, rng)
         return [
             _Rectangle(r.start, r.end, r.low, middle),
             _Rectangle(r.start, r.end, middle, r.high),
@@ -128,6 +145,15 @@ def _cut(r: _Rectangle, pinwheels: float, rng: random.Random) -> list[_Rectangle
         _Rectangle(r.start, middle, r.low, r.high),
         _Rectangle(middle, r.end, r.low, r.high),
     ]
+
+
+def _slab(r: _Rectangle, case: HardCase, rng: random.Random) -> int:
+    """Where to cut a thin slab off the bottom or the top, or else anywhere."""
+    if rng.random() >= case.slabs:
+        return _between(r.low, r.high, rng)
+    thickest = max(1, min(r.height - 1, round(THIN * CAPACITY / case.granule)))
+    height = rng.randint(1, thickest)
+    return r.low + height if rng.random() < 0.5 else r.high - height
 
 
 def _between(low: int, high: int, rng: random.Random) -> int:
@@ -172,7 +198,7 @@ def main(names: str, seed: int, shift: int) -> None:
             continue
         buffers = build(replace(case, seed=case.seed + shift))
         problems = components(buffers)
-        greedy = max(portfolio(problem).peak * GRANULE for problem in problems) / CAPACITY
+        greedy = max(portfolio(problem).peak * case.granule for problem in problems) / CAPACITY
         began = time.process_time()
         plan = place(buffers, time_limit_seconds=300.0, seed=seed)
         seconds = time.process_time() - began

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ def export(
     budgets: Mapping[str, int] | None = None,
     selftest: bool = False,
     updates: Mapping[str, Symbol] | None = None,
+    progress: Callable[[str], None] | None = None,
     options: Options | None = None,
     **changes: Any,
 ) -> Artifact:
@@ -51,9 +52,10 @@ def export(
              (C++20), "pc" (pkg-config), "cmake", "whl" (a Python wheel that needs numpy alone),
              and the adapters "pthreads", "openmp", "tbb"
     ranges   legal values of open extents, both ends included: {"N": (1, 32)}
-    budgets  what the artefact may need at most: "workspace" and "text" in bytes, "flops"
+    budgets  what the artefact may need at most: "workspace", "text" and "stack" in bytes, "flops"
     specialise   sizes of open extents that get versions of their own, faster ones, behind the same
              function: {"N": (1, 32)}
+    progress called with the name of each stage when it begins
     selftest also NAME_selftest: a seeded case with a checksum after each operator
     training, updates, shapes, dtypes, options and further keywords as for `compile`
 
@@ -81,6 +83,7 @@ def export(
         budgets=budgets,
         selftest=selftest,
         updates=updates,
+        progress=progress,
         options=options,
         changes=changes,
     )

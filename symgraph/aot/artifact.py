@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..kernel import dims
+from ..kernel.dims import DimVar
+from .extents_text import decode_dim
 from .signature import Signature
 
 
@@ -32,14 +35,26 @@ class Artifact:
         rows += [
             ("code", f"{made['object']['code_nbytes']:,} bytes"),
             ("weights", f"{self.signature.weights_nbytes:,} bytes, {made['weights']['kind']}"),
-            ("workspace", f"{made['workspace']['nbytes']} bytes"),
+            ("workspace", self._at_one(made["workspace"]["nbytes"], "bytes")),
             ("stack", _stack(made["stack"]["nbytes"])),
-            ("operations", "not known" if made["flops"] is None else f"{made['flops']}"),
+            ("operations", self._at_one(made["flops"], "a call")),
             ("kernels", f"{len(made['kernels'])}"),
-            ("machine", f"{made['machine']['platform']}, {', '.join(made['machine']['versions'])}"),
+            ("platform", made["machine"]["platform"]),
+            ("instructions", ", ".join(made["machine"]["versions"])),
         ]
         width = max(len(left) for left, _ in rows)
         return "\n".join(f"{left:<{width}}  {right}" for left, right in rows)
+
+    def _at_one(self, value: int | str | None, unit: str) -> str:
+        """A number, or a formula with its value for the smallest extents that are no zero."""
+        if value is None or isinstance(value, int):
+            return "not known" if value is None else f"{value:,} {unit}"
+        dim = decode_dim(value)
+        low = {e.name: max(1, e.low) for e in self.signature.extents}
+        number = int(dims.evaluate(dim, {DimVar(name): n for name, n in low.items()}))
+        used = {variable.name for variable in dims.dim_vars(dim)}
+        at = ", ".join(f"{name}={n}" for name, n in low.items() if name in used)
+        return f"{number:,} {unit} at {at}: {value}"
 
 
 def _stack(nbytes: int | None) -> str:

@@ -68,6 +68,8 @@ def compile_versions(request: Request) -> tuple[Compiled, ...]:
     for cpu in request.cpus:
         options = request.options.with_(cpu=cpu)
         for extents in (*request.special_extents(), {}):
+            at = ", ".join(f"{k}={v}" for k, v in extents.items())
+            request.progress(f"graph to kernels for {cpu or 'the processor'}{at and f' at {at}'}")
             program = _build(request, options, _fixed_shapes(request, extents)).program(target)
             refuse_host_operators(program)
             drafts.append((level_of(target.machine(options)), extents, options, program))

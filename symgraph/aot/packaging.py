@@ -6,14 +6,8 @@ import importlib.resources
 
 from ..kernel import dims
 from .header import c_type, comment
+from .kinds import ADAPTERS
 from .signature import Signature, Tensor
-
-ADAPTERS = {
-    "pthreads": ("sg_pthreads.c", "sg_pthreads.h"),
-    "openmp": ("sg_openmp.c",),
-    "tbb": ("sg_tbb.cpp",),
-}
-"""The shipped sources of each adapter for threads."""
 
 
 def adapter_files(kind: str) -> dict[str, bytes]:

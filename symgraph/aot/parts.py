@@ -27,10 +27,10 @@ from .compiled import Compiled
 from .describe import describe, describe_stack, flops_by_node, total_flops
 from .entry_tests import entry_of
 from .header import header_text
+from .kinds import ADAPTERS
 from .model_hash import model_hash
 from .object_file import read_object
 from .packaging import (
-    ADAPTERS,
     adapter_files,
     cmake_config,
     cpp_header,
@@ -71,8 +71,11 @@ class Parts:
         self.work = flops_by_node(typed)
         check_workspace(request.budgets, signature, self.program)
         check_flops(request.budgets, signature, self.work)
+        if request.selftest:
+            request.progress("self-test")
         self.selftest = self._selftest() if request.selftest else None
         self.description = self._description()
+        request.progress("machine code")
         self.object = self._object()
         found = read_object(self.object)
         check_text(request.budgets, found.code_nbytes, found.functions)
@@ -222,6 +225,8 @@ class Parts:
         }
         made: dict[str, tuple[str, bytes]] = {}
         for kind in self.request.emit:
+            if kind in ("so", "whl"):
+                self.request.progress("shared library")
             if kind in ADAPTERS:
                 made |= {file: (file, data) for file, data in adapter_files(kind).items()}
             elif kind == "whl":

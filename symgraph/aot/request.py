@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,8 @@ from ..ir.graph import Graph
 from ..ir.symbol import Expression, Group, Symbol
 from ..options import Options, from_environment
 from .budgets import Budgets, budgets_from
-from .packaging import (
-    ADAPTERS,
-)
+from .kinds import KINDS
 
-KINDS = ("o", "h", "json", "a", "so", "hpp", "pc", "cmake", "pyi", "whl", *ADAPTERS)
 WEIGHTS = ("embedded", "file", "pointer")
 
 
@@ -44,6 +41,7 @@ class Request:
     budgets: Budgets
     selftest: bool
     options: Options
+    progress: Callable[[str], None] = lambda stage: None
 
     def special_extents(self) -> list[dict[str, int]]:
         """Every combination of the sizes that get a version of their own."""
@@ -85,6 +83,7 @@ def request(
     selftest: bool,
     updates: Mapping[str, Symbol] | None,
     options: Options | None,
+    progress: Callable[[str], None] | None,
     changes: Mapping[str, Any],
 ) -> Request:
     """A checked request.  Raises: InputError, TargetError."""
@@ -123,4 +122,5 @@ def request(
         budgets=budgets_from(budgets or {}),
         selftest=selftest,
         options=chosen.with_(target="llvm", platform=target),
+        progress=progress if progress is not None else (lambda stage: None),
     )

@@ -16,6 +16,9 @@ from ..ir.symbol import Group, Symbol
 from ..kernel import dims
 from ..kernel.dims import DimVar
 from ..kernel.dtypes import as_dtype
+from . import description as sealed
+from .extents_text import decode_dim
+from .files import read_whole
 from .load import load_object
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -76,7 +79,7 @@ def verify(
         )
     ports = [p for p in truth.program.inputs if p.name in truth.inputs]
     found: list[Difference] = []
-    for extents in _cases(truth.program.dims):
+    for extents in _cases(path, truth.program.dims):
         generator = np.random.default_rng(seed)
         arrays = {p.name: made_up(p, extents, generator) for p in ports}
         got, want = (_tuple(f(**arrays)) for f in (shipped, truth))
@@ -85,11 +88,41 @@ def verify(
     return Report(tuple(found), tolerance)
 
 
-def _cases(extents: Sequence[DimVar]) -> list[dict[str, int]]:
-    """Extents that differ from each other, so that swapped ones are seen."""
+def _cases(path: Path, extents: Sequence[DimVar]) -> list[dict[str, int]]:
+    """Legal extents that differ from each other, so that swapped ones are seen.
+
+    Raises: FormatError when no small ones are legal.
+    """
     if not extents:
         return [{}]
-    return [{v.name: size + i for i, v in enumerate(extents)} for size in SIZES]
+    made = sealed.decode(read_whole(path), str(path))[1] if path.suffix != ".whl" else None
+    found: list[dict[str, int]] = []
+    for size in (*SIZES, *range(1, 129)):
+        case = {v.name: size + i for i, v in enumerate(extents)}
+        same = dict.fromkeys(case, size)
+        legal = [c for c in (case, same) if made is None or _is_legal(made, c)]
+        found += [c for c in legal[:1] if c not in found]
+        if len(found) == len(SIZES):
+            break
+    if not found:
+        raise FormatError(
+            f"{path}: no extents up to 128 are legal for it; compile it with a narrower --dim, or "
+            f"with --shape"
+        )
+    return found
+
+
+def _is_legal(made: Mapping[str, Any], extents: Mapping[str, int]) -> bool:
+    """Within the object's limits, and every condition holds."""
+    env = {DimVar(name): value for name, value in extents.items()}
+    for row in made["extents"]:
+        if not row["low"] <= extents.get(row["name"], row["low"]) <= row["high"]:
+            return False
+    for row in made["conditions"]:
+        left, right = (int(dims.evaluate(decode_dim(row[k]), env)) for k in ("left", "right"))
+        if not (left == right if row["relation"] == "==" else left >= right):
+            return False
+    return True
 
 
 def made_up(port: Port, extents: Mapping[str, int], generator: np.random.Generator) -> Array:

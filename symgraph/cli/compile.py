@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from ..aot import export
+from ..aot.kinds import KINDS
 from ..errors import InputError
 from .arrays import parameters
 from .command import Command, add_algorithms, add_model, given_shapes
 from .model_argument import load_model
+from .progress import Progress
+from .train_step import (
+    KIND,
+    STEP_OPTIONS,
+    SUFFIX,
+    add_train_step,
+    refuse_options,
+    step_arguments,
+    write_start,
+)
+
+LIMITS = {
+    "workspace": ("bytes", 1024),
+    "text": ("bytes of code", 1024),
+    "stack": ("bytes of stack", 1024),
+    "flops": ("operations", 1000),
+}
+"""What can be limited: the unit, and how many of it K is."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +45,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--emit",
         default="o,h,json",
         metavar="KINDS",
-        help="files to write, of o,h,json,a,so,whl,hpp,pc,cmake,pyi,pthreads,openmp,tbb "
-        "(default: o,h,json)",
+        help=f"files to write, of {','.join(KINDS)} (default: o,h,json); with {KIND}, those of a "
+        f"training step",
     )
     parser.add_argument(
         "--target",
@@ -70,42 +87,50 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=SIZES",
         help="faster versions for these sizes of an open extent, e.g. N=1,32",
     )
-    for name, unit in (
-        ("workspace", "bytes"),
-        ("text", "bytes of code"),
-        ("stack", "bytes of stack"),
-        ("flops", "operations"),
-    ):
+    for name, (unit, _) in LIMITS.items():
         parser.add_argument(
             f"--max-{name}", metavar="N", help=f"fail above this many {unit}; K, M, G are allowed"
         )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of initial values")
+    add_train_step(parser)
+    parser.set_defaults(step_defaults={k: parser.get_default(k) for k in STEP_OPTIONS})
 
 
 def run(arguments: argparse.Namespace) -> int:
     model = load_model(arguments.model)
     name = arguments.name or Path(arguments.model.rpartition(":")[2]).stem
     shapes = given_shapes(arguments.shape)
-    started = time.monotonic()
-    print(f"compiling {name} for {arguments.target} ...", file=sys.stderr, flush=True)
+    kinds = tuple(kind for kind in arguments.emit.split(",") if kind)
+    is_step = KIND in kinds
+    if is_step:
+        name += SUFFIX
+        kinds = tuple(kind for kind in kinds if kind != KIND) or ("o", "h", "json")
+        what = step_arguments(model, arguments, shapes)
+    else:
+        refuse_options(arguments)
+        params = parameters(model, arguments.params, shapes, arguments.seed)
+        what = {"outputs": model, "params": params, "shapes": shapes}
+    story = Progress(f"compiling {name} for {arguments.target}")
     artifact = export(
-        model,
-        Path(arguments.out) / name,
-        params=parameters(model, arguments.params, shapes, arguments.seed),
+        path=Path(arguments.out) / name,
         target=arguments.target,
         cpu=given_cpus(arguments.cpu),
         strict=arguments.strict,
         selftest=arguments.selftest,
         weights=arguments.weights,
-        emit=tuple(kind for kind in arguments.emit.split(",") if kind),
-        shapes=shapes,
+        emit=kinds,
         ranges=given_ranges(arguments.dim),
         specialise=given_sizes(arguments.specialise),
         budgets=given_budgets(arguments),
+        progress=story.stage,
         **({} if arguments.algorithms is None else {"algorithms": arguments.algorithms}),
+        **what,
     )
     print(artifact)
-    print(f"done in {time.monotonic() - started:.1f} s", file=sys.stderr)
+    if is_step:
+        place = write_start(Path(arguments.out), name, what["params"])
+        print(f"{place}  parameters and optimizer state to start from")
+    story.done()
     return 0
 
 
@@ -122,16 +147,19 @@ def given_sizes(items: list[str]) -> dict[str, tuple[int, ...]]:
 
 
 def given_budgets(arguments: argparse.Namespace) -> dict[str, int]:
-    """The limits that were given: 256K is 256 * 1024.  Raises: InputError."""
+    """The limits that were given: 256K is 256 * 1024 bytes, or 256,000 operations.
+
+    Raises: InputError.
+    """
     found = {}
-    for name in ("workspace", "text", "stack", "flops"):
+    for name, (_, thousand) in LIMITS.items():
         text = getattr(arguments, f"max_{name}")
         if text is None:
             continue
         number, scale = (text[:-1], "KMG".index(text[-1]) + 1) if text[-1:] in "KMG" else (text, 0)
         if not number.isdigit():
             raise InputError(f"--max-{name}: need a number such as 4096 or 256K, got {text!r}")
-        found[name] = int(number) * 1024**scale
+        found[name] = int(number) * thousand**scale
     return found
 
 
@@ -162,6 +190,7 @@ Writes NAME.o (needs nothing: no runtime, no library), NAME.h (C11 and C++) and 
   symgraph compile lenet5 -o build
   symgraph compile lenet5 --params lenet.safetensors --target aarch64-linux --dim N=1..32
   symgraph compile net.py:model --emit a,h --weights file
+  symgraph compile lenet5 --emit train-step --optimizer sgd --momentum 0.9
 """,
     configure,
     run,

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import FileError, InputError
+from ..ir.origin import Origin, deriving
 from ..ir.serialize import from_json
 from ..ir.symbol import Expression, Group, Symbol
 from ..models import KNOWN
@@ -22,7 +23,9 @@ def load_model(argument: str) -> Group:
     Raises: InputError, FileError, FormatError saying what was looked for and where.
     """
     if argument in KNOWN:
-        return Group([KNOWN[argument]()])
+        # How the command was started must not be in what it writes.
+        with deriving(Origin("", 0, f"network {argument}")):
+            return Group([KNOWN[argument]()])
     if argument.endswith(".json"):
         return _from_file(Path(argument))
     if ":" in argument:

@@ -12,7 +12,7 @@ from ..train.metrics import KNOWN
 LOSSES = ("cross_entropy", "mse")
 
 
-def add_objective(parser: argparse.ArgumentParser) -> None:
+def add_objective(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--loss",
         choices=LOSSES,

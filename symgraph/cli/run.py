@@ -13,7 +13,7 @@ from .arrays import compiled, given_arrays, made_up
 from .command import Command, add_model, add_target, compile_options, given_shapes
 from .model_argument import load_model
 
-OBJECTS = (".o", ".so")
+OBJECTS = (".o", ".so", ".whl")
 """Suffixes of shipped objects."""
 
 

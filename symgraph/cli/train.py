@@ -5,25 +5,16 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from .. import train as training
-from ..errors import InputError
 from ..ir.symbol import Symbol
 from .command import Command, add_model, add_target, compile_options
 from .data_argument import DATA_HELP, Arrays, load_data
 from .model_argument import load_model
 from .objective import add_objective, objective
-
-OPTIMIZERS: dict[str, type[training.Optimizer]] = {
-    "sgd": training.SGD,
-    "adam": training.Adam,
-    "adamw": training.AdamW,
-    "rmsprop": training.RMSProp,
-    "adagrad": training.AdaGrad,
-}
+from .optimizer_argument import add_optimizer, make_clip, make_optimizer
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,14 +23,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_objective(parser)
     parser.add_argument("--epochs", type=int, default=1, metavar="N", help="default: 1")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="default: 64")
-    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="default: adam")
     parser.add_argument(
         "--learning-rate", type=float, metavar="RATE", help="default: the optimizer's own"
     )
-    parser.add_argument("--momentum", type=float, metavar="M", help="of sgd and rmsprop")
-    parser.add_argument("--nesterov", action="store_true", help="Nesterov's momentum (sgd)")
-    parser.add_argument("--weight-decay", type=float, metavar="D", help="default: the optimizer's")
-    parser.add_argument("--clip-norm", type=float, metavar="LIMIT", help="clip gradients by norm")
+    add_optimizer(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument("--save", metavar="FILE", help="write the trained parameters here")
     parser.add_argument(
@@ -59,22 +46,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_target(parser)
 
 
-def make_optimizer(arguments: argparse.Namespace) -> training.Optimizer:
-    """The optimiser with the options that were given.  Raises: InputError for one it has not."""
-    given: dict[str, Any] = {
-        "learning_rate": arguments.learning_rate,
-        "momentum": arguments.momentum,
-        "nesterov": arguments.nesterov or None,
-        "weight_decay": arguments.weight_decay,
-    }
-    chosen = {key: value for key, value in given.items() if value is not None}
-    cls = OPTIMIZERS[arguments.optimizer]
-    unknown = sorted(set(chosen) - {f.name for f in fields(cls)})
-    if unknown:
-        raise InputError(f"--{unknown[0]}: the optimizer {arguments.optimizer} has no such option")
-    return cls(**chosen)
-
-
 def run(arguments: argparse.Namespace) -> int:
     model = load_model(arguments.model)
     loss, outputs, metrics = objective(model, arguments.loss, arguments.metrics)
@@ -92,13 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
             train_part,
             outputs=outputs,
             metrics=metrics,
-            optimizer=make_optimizer(arguments),
+            optimizer=make_optimizer(arguments, arguments.learning_rate),
             epochs=arguments.epochs,
             batch_size=arguments.batch_size,
             validation=test_part,
             seed=arguments.seed,
             params=_weights(loss, train_part, arguments),
-            clip=training.ClipNorm(arguments.clip_norm) if arguments.clip_norm else None,
+            clip=make_clip(arguments),
             callbacks=callbacks,
             resume=arguments.resume,
             progress=not arguments.quiet and sys.stderr.isatty(),

@@ -12,7 +12,7 @@ from .model_argument import load_model
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument("file", metavar="FILE", help="the object (.o or .so) to verify")
+    parser.add_argument("file", metavar="FILE", help="the object (.o, .so or .whl) to verify")
     parser.add_argument(
         "--params", metavar="FILE", help="the parameters it was compiled with (default: initial)"
     )

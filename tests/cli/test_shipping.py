@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+import symgraph as sg
 from symgraph.cli import main
 
 NET = """
@@ -88,3 +89,107 @@ def test_a_shipped_object_runs_as_its_network_does(net, tmp_path, capsys):
     (tmp_path / "cut.o").write_bytes((tmp_path / "model.o").read_bytes()[:999])
     assert main(["run", str(tmp_path / "cut.o")]) == 2
     assert "damaged or truncated" in capsys.readouterr().err
+
+
+def test_a_training_step_from_the_command_line(net, tmp_path, capsys):
+    """The object trains as Python does, from the parameters that are written beside it."""
+    out = tmp_path / "build"
+    command = ["compile", net, "-o", str(out), "--emit", "train-step", "--target", "native"]
+    assert main([*command, "--optimizer", "sgd", "--momentum", "0.9", "--clip-norm", "1"]) == 0
+    names = ["h", "json", "o", "safetensors"]
+    assert sorted(p.name for p in out.iterdir()) == [f"model_train_step.{n}" for n in names]
+    assert "parameters and optimizer state to start from" in capsys.readouterr().out
+    step = sg.load(out / "model_train_step.o")
+    start = sg.train.load_parameters(out / "model_train_step.safetensors")
+    assert "fc1_weight" in start and "fc1_weight.momentum" in start
+    random = np.random.default_rng(0)
+    x = random.normal(size=(16, 7)).astype(np.float32)
+    data = {"x": x, "y": x[:, :3].argmax(1).astype(np.int32), "learning_rate": np.float32(0.05)}
+    arrays = {name: np.array(array) for name, array in start.items()}
+    losses = [float(np.asarray(step(**data, **arrays))) for _ in range(60)]
+    assert losses[-1] < losses[0] / 2
+    assert not np.array_equal(arrays["fc1_weight"], start["fc1_weight"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--momentum", "0.9"], "--momentum: only a training step has one: add --emit train-step"),
+        (["--loss", "mse"], "--loss: only a training step has one"),
+        (["--emit", "train-step", "--weights", "file"], "the parameters of a training step are"),
+        (["--emit", "train-step,whl"], "a wheel holds a network, not a training step"),
+        (["--emit", "train-step", "--nesterov"], "--nesterov: the optimizer adam has no such"),
+        (["--emit", "whl", "--weights", "pointer"], "a wheel carries its weights"),
+        (["--emit", "so", "--target", "wasm32"], "no shared library can be linked for wasm32"),
+        (["--cpu", "x86-64,znver4"], "one object can hold versions for"),
+        (["--specialise", "N"], "--specialise: need NAME=SIZES such as N=1,32, got 'N'"),
+        (["--specialise", "T=3"], "there is no open extent 'T' to specialise"),
+        (["--shape", "x"], "--shape: need NAME=EXTENTS"),
+        (["--max-stack", "1.5K"], "--max-stack: need a number such as 4096 or 256K, got '1.5K'"),
+        (["--max-workspace", "1M"], "workspace grows with the extent N, which has no limit"),
+        (["--params", "none.safetensors"], "none.safetensors"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, message, net, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    assert main(["compile", net, *options]) == 2
+    assert message in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_operations_are_counted_in_thousands_bytes_in_kibibytes(net, tmp_path, capsys):
+    common = ["compile", net, "-o", str(tmp_path / "build"), "--dim", "N=1"]
+    assert main([*common, "--max-flops", "1K"]) == 0  # 157 of 1,000
+    assert main([*common, "--max-flops", "0K", "--max-text", "1M"]) == 2
+    assert "the limit is 0." in capsys.readouterr().err
+    assert main([*common, "--max-text", "2K"]) == 2
+    assert "the limit is 2,048." in capsys.readouterr().err
+
+
+MULTIPLE = """
+import symgraph as sg
+
+def model():
+    return sg.reshape(sg.var("x", ("N", "T")), ("N", -1, 16)) * 2.0
+"""
+
+
+def test_verify_takes_extents_that_the_object_allows(tmp_path, capsys):
+    (tmp_path / "net.py").write_text(MULTIPLE)
+    net, out = f"{tmp_path / 'net.py'}:model", str(tmp_path / "build")
+    common = ["compile", net, "-o", out, "--target", "native"]
+    assert main([*common, "--dim", "N=5..40"]) == 0
+    assert main(["verify", net, f"{out}/model.o"]) == 0
+    assert "T=16" in capsys.readouterr().out
+    assert main([*common, "--dim", "N=500..600"]) == 0
+    assert main(["verify", net, f"{out}/model.o"]) == 2
+    assert "no extents up to 128 are legal" in capsys.readouterr().err
+
+
+def test_long_compiles_say_what_they_do(net, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("symgraph.cli.progress.Progress.PATIENCE", 0.0)
+    assert main(["compile", net, "-o", str(tmp_path), "--selftest", "--specialise", "N=3"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "compiling model for x86_64-linux ..."
+    stages = [line.split("] ")[1] for line in lines[1:-1]]
+    kernels = "graph to kernels for the processor"
+    assert stages == [f"{kernels} at N=3", kernels, "self-test", "machine code"]
+    assert lines[-1].startswith("done in ")
+
+
+def test_the_closing_table(net, tmp_path, capsys):
+    cpus = "x86-64,x86-64-v3"
+    assert main(["compile", net, "-o", str(tmp_path), "--dim", "N=2..8", "--cpu", cpus]) == 0
+    table = capsys.readouterr().out
+    for words in ("bytes at N=2: ", "operations", "a call at N=2: ", "bytes at most",
+                  "instructions", "x86-64-v3, x86-64", "platform", "kernels"):  # fmt: skip
+        assert words in table
+
+
+def test_a_wheel_is_run_and_verified(net, tmp_path, capsys):
+    assert main(["compile", net, "-o", str(tmp_path), "--target", "native", "--emit", "whl"]) == 0
+    (wheel,) = tmp_path.glob("*.whl")
+    assert main(["run", str(wheel)]) == 0
+    assert main(["verify", net, str(wheel)]) == 0
+    assert capsys.readouterr().out.count("ok ") == 4

@@ -4,21 +4,19 @@
 `place_symbolic` sizes that are known at run time only; `check` judges.
 """
 
-from symgraph.kernel.memory.check import check
-from symgraph.kernel.memory.interval import (
+from .check import check
+from .interval import (
     Interval,
-    MemoryPlanError,
     Placement,
     lower_bound,
     naive_total,
 )
-from symgraph.kernel.memory.place import place
-from symgraph.kernel.memory.shapes import Rectangle, Shape, place_shapes, shapes_bound
-from symgraph.kernel.memory.symbolic import SymbolicInterval, SymbolicPlacement, place_symbolic
+from .place import place
+from .shapes import Rectangle, Shape, place_shapes, shapes_bound
+from .symbolic import SymbolicInterval, SymbolicPlacement, place_symbolic
 
 __all__ = [
     "Interval",
-    "MemoryPlanError",
     "Placement",
     "Rectangle",
     "Shape",

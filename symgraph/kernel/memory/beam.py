@@ -1,9 +1,10 @@
 """Beam search: many unfinished packings grow side by side, and the most promising survive.
 
 Owns the method for the hard cases. Packings grow from the ground: each round takes, in each
-packing, the lowest section floor and lets every buffer rest there that can, or raises the floor to
-its surroundings. A packing whose relaxation (`relaxation.bounds`) reaches past the capacity is
-dropped; of the others the `width` best by a weighted sum of features go on:
+packing, the valley of the skyline that leaves the fewest choices (lower ones first, by `depth`),
+and lets every buffer rest there that can, or raises the floor to its surroundings. A packing whose
+relaxation (`relaxation.bounds`) reaches past the capacity is dropped; of the others the `width`
+best by a weighted sum of features go on:
 
   waste      bytes per section that nothing can fill any more, relative to the spare bytes there
   steps, walls   how rough the skyline is: how often, and by how much, it changes between sections
@@ -26,8 +27,8 @@ from itertools import count
 import numpy as np
 import numpy.typing as npt
 
-from symgraph.kernel.memory.problem import Bools, Ints, Problem
-from symgraph.kernel.memory.relaxation import (
+from .problem import Bools, Ints, Problem
+from .relaxation import (
     Tables,
     bounds,
     floors,
@@ -53,6 +54,7 @@ class Weights:
     height: float = 0.3
     progress: float = 3.0
     raised: float = 0.3
+    depth: float = 8.0
     size_power: float = 0.6
     duration_power: float = 0.7
 
@@ -97,16 +99,22 @@ def beam(
     width: int,
     weights: Weights,
     urgency: Floats,
+    trouble: Floats,
     work_limit: int,
     kept: Ints | None = None,
 ) -> BeamResult:
     """Look for a packing of at most `capacity` granules with `width` packings side by side.
 
+    `trouble` weighs the sections by how often they overflowed, and is updated in place; the more
+    trouble, the earlier a section is decided (Boussemart et al., "Boosting systematic search by
+    weighting constraints", ECAI 2004).
     `kept` are offsets to start from, -1 for buffers still to be placed. Nothing that is to be
     placed may go below a kept buffer it meets.
     """
     difficulty = _difficulty(problem, weights) * urgency
-    search = _Beam(tabulate(problem), capacity, width, weights, difficulty / difficulty.sum())
+    search = _Beam(
+        tabulate(problem), capacity, width, weights, difficulty / difficulty.sum(), trouble
+    )
     return search.run(work_limit, kept)
 
 
@@ -117,6 +125,7 @@ class _Beam:
     width: int
     weights: Weights
     difficulty: Floats
+    trouble: Floats
 
     def run(self, work_limit: int, kept: Ints | None) -> BeamResult:
         states, work = self._start(kept), 0
@@ -159,7 +168,7 @@ class _Beam:
         """All feasible successors, their relaxations, and the number of successors examined."""
         far = self.tables.far
         rows = np.arange(len(states.levels))
-        section, level = self._lowest(states)
+        section, level = self._most_constrained(states)
         residents = self.tables.residents[section]
         heights = states.levels[rows[:, None], residents]
         rests, place = (heights == level[:, None]).nonzero()
@@ -173,16 +182,19 @@ class _Beam:
         successors = _joined(placed, raised)
         return (*self._feasible(successors), len(successors.levels))
 
-    def _lowest(self, states: _States) -> tuple[Ints, Ints]:
-        """The lowest floor, at that end of its valley where fewer buffers can rest."""
-        rows = np.arange(len(states.levels))
-        far = self.tables.far
+    def _most_constrained(self, states: _States) -> tuple[Ints, Ints]:
+        """Per state, the section of a valley where the fewest buffers can rest, and its floor.
+
+        Ties go to the lower floor; sections that overflowed often count as more constrained.
+        """
+        rows, far = np.arange(len(states.levels)), self.tables.far
         floor = np.where(states.left > 0, states.skyline, far)
-        early = floor.argmin(axis=1)
-        late = floor.shape[1] - 1 - floor[:, ::-1].argmin(axis=1)
         heights = states.levels.take(self.tables.columns, axis=-1)
-        choices = (heights == floor[:, None, :]).sum(axis=1)
-        section = np.where(choices[rows, late] < choices[rows, early], late, early)
+        can_rest = (heights == floor[:, None, :]).sum(axis=1)
+        can_raise = floor + states.left < self.capacity
+        choices = can_rest + can_raise + self.weights.depth * (floor / self.capacity)
+        choices *= np.sqrt(self.trouble.mean() / self.trouble)
+        section = np.where(_valleys(floor) & (floor < far), choices, np.inf).argmin(axis=1)
         return section, floor[rows, section]
 
     def _placed(self, states: _States, chosen: Ints, level: Ints) -> _States:
@@ -223,6 +235,8 @@ class _Beam:
             states = states.pick(ranked[: int(FIRST_STAGE * self.width)])
         height = bounds(self.tables, states.levels)
         height = np.where(states.left > 0, height, states.skyline)
+        overflows = height.max(axis=1, initial=0) > self.capacity
+        np.add.at(self.trouble, height[overflows].argmax(axis=1), 1.0)
         kept = _within(height, self.capacity)
         return states.pick(kept), height[kept]
 
@@ -272,6 +286,25 @@ def _difficulty(problem: Problem, weights: Weights) -> Floats:
     duration = (problem.last - problem.first) / problem.sections
     difficulty: Floats = size**weights.size_power * duration**weights.duration_power
     return difficulty
+
+
+def _valleys(floor: Ints) -> Bools:
+    """Sections in runs of equal floor whose neighbours on both sides are higher: [row, section].
+
+    Whoever can rest in such a run lies inside it, so nothing can slip under it later.
+    """
+    return _walled(floor) & _walled(floor[:, ::-1])[:, ::-1]
+
+
+def _walled(floor: Ints) -> Bools:
+    """Sections whose run of equal floor begins at the edge or beside a higher section."""
+    begins = np.ones(floor.shape, bool)
+    higher = np.ones(floor.shape, bool)
+    begins[:, 1:] = floor[:, 1:] != floor[:, :-1]
+    higher[:, 1:] = floor[:, 1:] < floor[:, :-1]
+    start = np.maximum.accumulate(np.where(begins, np.arange(floor.shape[1]), 0), axis=1)
+    walled: Bools = np.take_along_axis(higher, start, axis=1)
+    return walled
 
 
 def _aligned(problem: Problem, heights: Ints) -> Ints:

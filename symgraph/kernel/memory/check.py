@@ -19,7 +19,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
 
-from symgraph.kernel.memory.interval import Interval, MemoryPlanError
+from ...errors import MemoryPlanError
+from .interval import Interval
 
 
 def check(intervals: Sequence[Interval], offsets: Sequence[int], total: int) -> None:

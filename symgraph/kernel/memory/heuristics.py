@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from symgraph.kernel.memory.problem import Ints, Problem
+from .problem import Ints, Problem
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,6 @@
 """Buffers with live ranges, and where they were placed: the data of the memory planner.
 
-Owns the vocabulary (`Interval`, `Placement`, `MemoryPlanError`) and the two yardsticks of every
+Owns the vocabulary (`Interval`, `Placement`) and the two yardsticks of every
 plan: the lower bound that no plan can beat, and the naive total that any plan must beat. Knows
 nothing of operators, graphs or targets.
 
@@ -14,10 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-
-class MemoryPlanError(RuntimeError):
-    """A memory plan breaks a rule: the planner, or whoever edited the plan, is at fault."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,22 +19,25 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from symgraph.kernel.memory.beam import BeamResult, Floats, Weights, beam
-from symgraph.kernel.memory.check import check
-from symgraph.kernel.memory.heuristics import completed, portfolio
-from symgraph.kernel.memory.interval import (
+from .beam import BeamResult, Floats, Weights, beam
+from .check import check
+from .heuristics import completed, portfolio
+from .interval import (
     Interval,
     Placement,
     granule,
     lower_bound,
     naive_total,
 )
-from symgraph.kernel.memory.problem import Ints, Problem, components
-from symgraph.kernel.memory.relaxation import entries
-from symgraph.kernel.memory.search import MOST_BUFFERS, Outcome, search
+from .problem import Ints, Problem, components
+from .relaxation import entries
+from .search import MOST_BUFFERS, Outcome, search
+from .weld import unwelded, weld, welded
 
-FIRST_WIDTH = 16
-FIRST_GAP = 0.04
+WIDTHS = (16, 24, 4, 32, 8, 48)
+DEPTHS = (8.0, 1000.0, 2.0, 1000.0, 30.0, 1000.0)
+FIRST_GAP = 0.5
+WELDED_SHARE = 3
 WIDEN = 1.25
 SPREAD = 0.6
 BLAME = 0.5
@@ -118,11 +121,24 @@ def _plan_parts(problems: Sequence[Problem], budget: _Budget, seed: int) -> list
 
 
 def _improved(plan: _Plan, target: int, budget: _Budget, seed: int) -> _Plan:
-    """A quick exact try, then the beam, then exact search for what is left of the budget."""
-    work = budget.work
-    plan = _searched(plan, target, budget, work // 20)
-    plan = _beamed(plan, max(target, plan.least), budget, work - work // 5, seed)
+    """A quick exact try, the beam over welded buffers, over all, and exact search at the end."""
+    plan = _searched(plan, target, budget, budget.work // 20)
+    if plan.peak > max(target, plan.least) and (plan.problem.alignments == 1).all():
+        plan = _welded(plan, max(target, plan.least), budget, budget.work // WELDED_SHARE, seed)
+    plan = _beamed(plan, max(target, plan.least), budget, budget.work * 4 // 5, seed)
     return _searched(plan, target, budget, budget.work)
+
+
+def _welded(plan: _Plan, target: int, budget: _Budget, work: int, seed: int) -> _Plan:
+    """The beam over blocks of buffers that look like the pieces of one."""
+    blocks = weld(plan.problem)
+    if len(blocks) == plan.problem.count:
+        return plan
+    problem = welded(plan.problem, blocks)
+    packing = portfolio(problem)
+    small = _Plan(problem, packing.offsets, packing.peak, problem.bound, packing.method)
+    small = _beamed(small, target, budget, work, seed)
+    return plan.better(unwelded(plan.problem, blocks, small.offsets), f"welded, {small.method}")
 
 
 def _beamed(plan: _Plan, target: int, budget: _Budget, work: int, seed: int) -> _Plan:
@@ -135,15 +151,25 @@ def _beamed(plan: _Plan, target: int, budget: _Budget, work: int, seed: int) -> 
     """
     rng = random.Random(seed)
     directions = (plan.problem, plan.problem.mirrored())
+    troubles = tuple(np.ones(plan.problem.sections) for _ in directions)
     urgency = np.ones(plan.problem.count)
-    floor_work, most, attempt, gap = budget.work - work, work // 5, 0, target * FIRST_GAP
-    while plan.peak > target and budget.work > floor_work and not budget.late:
-        weights = Weights() if attempt < 2 else _perturbed(Weights(), rng)
-        width = FIRST_WIDTH + attempt // 2
+    floor_work, most, attempt, gap = (
+        budget.work - work,
+        work // 5,
+        0,
+        (plan.peak - target) * FIRST_GAP,
+    )
+    while plan.peak > target and budget.work > max(0, floor_work) and not budget.late:
+        mode = attempt // 2 % len(WIDTHS)
+        weights, width = Weights(depth=DEPTHS[mode]), WIDTHS[mode]
+        if attempt >= 2 * len(WIDTHS):
+            weights = _perturbed(weights, rng)
+        trouble = troubles[attempt % 2]
         asked = min(plan.peak - 1, target + int(gap))
         for capacity in dict.fromkeys((target, asked)):
             work = min(budget.work, most)
-            result = beam(directions[attempt % 2], capacity, width, weights, urgency, work)
+            result = beam(directions[attempt % 2], capacity, width, weights, urgency, trouble, work)
+            trouble **= FORGET
             budget.work -= result.work
             urgency = (urgency * (1.0 + BLAME * result.blame)) ** FORGET
             plan = _adopted(plan, result, f"beam search of width {width}")
@@ -153,7 +179,7 @@ def _beamed(plan: _Plan, target: int, budget: _Budget, work: int, seed: int) -> 
         else:
             gap = min(gap * WIDEN, plan.peak - target)
         attempt += 1
-        plan = _repaired(plan, target, rng, urgency, budget, most)
+        plan = _repaired(plan, target, rng, urgency, budget, most, troubles[0])
     return plan
 
 
@@ -165,7 +191,13 @@ def _adopted(plan: _Plan, result: BeamResult, method: str) -> _Plan:
 
 
 def _repaired(
-    plan: _Plan, target: int, rng: random.Random, urgency: Floats, budget: _Budget, most: int
+    plan: _Plan,
+    target: int,
+    rng: random.Random,
+    urgency: Floats,
+    budget: _Budget,
+    most: int,
+    trouble: Floats,
 ) -> _Plan:
     """Rebuild the upper part of the best packing, or of its reflection, a few times."""
     reflectable = bool((plan.problem.alignments == 1).all())
@@ -181,9 +213,11 @@ def _repaired(
             continue
         gap = plan.peak - target
         asked = target + min(gap - 1, int(gap * rng.choice((0.0, 0.4, 0.7, 0.85, 1.0))))
-        width = FIRST_WIDTH * rng.choice((1, 2, 3))
+        width = rng.choice(WIDTHS)
         weights = _perturbed(Weights(), rng)
-        result = beam(plan.problem, asked, width, weights, urgency, min(budget.work, most), kept)
+        result = beam(
+            plan.problem, asked, width, weights, urgency, trouble, min(budget.work, most), kept
+        )
         budget.work -= result.work
         plan = _adopted(plan, result, "beam search and repair")
     return plan

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from symgraph.kernel.memory.interval import Interval, granule
+from .interval import Interval, granule
 
 Ints = npt.NDArray[np.signedinteger[Any]]  # int64; small tables are int32 for speed
 Bools = npt.NDArray[np.bool_]
@@ -46,16 +46,27 @@ class Problem:
         """No plan needs less."""
         return int(self.load.max(initial=0))
 
+    @classmethod
+    def of(
+        cls,
+        identities: tuple[int, ...],
+        first: Ints,
+        last: Ints,
+        sizes: Ints,
+        alignments: Ints,
+    ) -> Problem:
+        """Fill in what follows from the sections that each buffer covers."""
+        sections = int(last.max(initial=0))
+        steps = np.arange(sections)[:, None]
+        live = (first <= steps) & (steps < last)
+        meets = (first[:, None] < last) & (first < last[:, None])
+        load = np.where(live, sizes, 0).sum(axis=1, dtype=np.int64)
+        return cls(identities, first, last, sizes, alignments, sections, meets, live, load)
+
     def mirrored(self) -> Problem:
         """The same problem with time running backwards: offsets carry over unchanged."""
-        return _problem(
-            self.identities,
-            self.sections - self.last,
-            self.sections - self.first,
-            self.sizes,
-            self.alignments,
-            self.sections,
-        )
+        first, last = self.sections - self.last, self.sections - self.first
+        return Problem.of(self.identities, first, last, self.sizes, self.alignments)
 
 
 def components(intervals: Sequence[Interval]) -> tuple[Problem, ...]:
@@ -76,13 +87,13 @@ def components(intervals: Sequence[Interval]) -> tuple[Problem, ...]:
 
 def _from_group(intervals: Sequence[Interval], group: Sequence[int], unit: int) -> Problem:
     chosen = [intervals[i] for i in group]
-    first, last, sections = _sections([i.start for i in chosen], [i.end for i in chosen])
+    first, last = _sections([i.start for i in chosen], [i.end for i in chosen])
     sizes = np.array([-(-i.nbytes // unit) for i in chosen], np.int64)
     alignments = np.array([i.alignment // unit for i in chosen], np.int64)
-    return _problem(tuple(group), first, last, sizes, alignments, sections)
+    return Problem.of(tuple(group), first, last, sizes, alignments)
 
 
-def _sections(starts: Sequence[int], ends: Sequence[int]) -> tuple[Ints, Ints, int]:
+def _sections(starts: Sequence[int], ends: Sequence[int]) -> tuple[Ints, Ints]:
     """Number the maximal live sets: one wherever a start is followed by an end."""
     section, grew = 0, False
     start_section: dict[int, int] = {}
@@ -95,19 +106,4 @@ def _sections(starts: Sequence[int], ends: Sequence[int]) -> tuple[Ints, Ints, i
             end_section[step] = section
     first = np.array([start_section[s] for s in starts], np.int64)
     last = np.array([end_section[e] for e in ends], np.int64)
-    return first, last, section
-
-
-def _problem(
-    identities: tuple[int, ...],
-    first: Ints,
-    last: Ints,
-    sizes: Ints,
-    alignments: Ints,
-    sections: int,
-) -> Problem:
-    steps = np.arange(sections)[:, None]
-    live = (first <= steps) & (steps < last)
-    meets = (first[:, None] < last) & (first < last[:, None])
-    load = np.where(live, sizes, 0).sum(axis=1, dtype=np.int64)
-    return Problem(identities, first, last, sizes, alignments, sections, meets, live, load)
+    return first, last

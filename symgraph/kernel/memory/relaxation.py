@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from symgraph.kernel.memory.problem import Bools, Ints, Problem
+from .problem import Bools, Ints, Problem
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,8 +27,8 @@ from hashlib import blake2b
 
 import numpy as np
 
-from symgraph.kernel.memory.problem import Ints, Problem
-from symgraph.kernel.memory.relaxation import Tables, bounds, floors, start_levels, tabulate
+from .problem import Ints, Problem
+from .relaxation import Tables, bounds, floors, start_levels, tabulate
 
 MOST_BUFFERS = 150
 

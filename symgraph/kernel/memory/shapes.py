@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from symgraph.kernel.memory.interval import MemoryPlanError, Placement
+from ...errors import MemoryPlanError
+from .interval import Placement
 
 TRIALS = 60
 """Orders that are tried before the best so far is taken."""

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Generic, Protocol, TypeVar
 
-from symgraph.kernel.memory.forms import Form, stacked, value_of
-from symgraph.kernel.memory.interval import Interval, granule
-from symgraph.kernel.memory.place import place
+from .forms import Form, stacked, value_of
+from .interval import Interval, granule
+from .place import place
 
 
 class Size(Protocol):

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from symgraph.kernel.memory import Interval, MemoryPlanError, check, place
+from symgraph.errors import MemoryPlanError
+from symgraph.kernel.memory import Interval, check, place
 
 A = Interval("a", 0, 3, 128)
 B = Interval("b", 2, 5, 192)
