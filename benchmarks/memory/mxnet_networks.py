@@ -106,7 +106,7 @@ def planned(name: str, batch: int, training: bool) -> float:
     shapes = {"data": (batch, *shape)}
     if name == "lstm":
         starts = [a for a in symbol.list_arguments() if "begin_state" in a]
-        shapes |= {a: (batch, 256) for a in starts}
+        shapes |= dict.fromkeys(starts, (batch, 256))
     if training:
         symbol = S.SoftmaxOutput(symbol, name="softmax")
     grad = "write" if training else "null"
