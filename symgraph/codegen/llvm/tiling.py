@@ -239,7 +239,7 @@ def _column_tiles(
     vectors = [a for a in found.loads if _moves(found, a, column)]
     shared = [a for a in vectors if row is None or not _moves(found, a, row)]
     nbytes = max((a.buffer.dtype.nbytes for a in vectors), default=4)
-    scattered = row is not None and any(_is_far(found, a, row) for a in scalars)
+    scattered = row is not None and any(_is_far(found, a, row) for a in found.loads)
     width = lanes
     while width >= 4:
         count = -(-size // width) if blocks is None else _size(found.extent(blocks))
