@@ -14,11 +14,11 @@ from .artifact import Artifact
 from .budgets import BudgetError
 from .inspection import Inspection, inspect_file
 
-__all__ = ["Artifact", "BudgetError", "Inspection", "export", "inspect", "load"]
+__all__ = ["Artifact", "BudgetError", "Inspection", "export", "inspect", "load", "load_entries"]
 
 
 def export(
-    outputs: Symbol | Group | Sequence[Symbol],
+    outputs: Symbol | Group | Sequence[Symbol] | Mapping[str, Symbol | Group | Sequence[Symbol]],
     path: str | PathLike[str],
     *,
     params: Mapping[str, Any] | None = None,
@@ -34,13 +34,16 @@ def export(
     training: bool = False,
     budgets: Mapping[str, int] | None = None,
     selftest: bool = False,
-    updates: Mapping[str, Symbol] | None = None,
+    updates: Mapping[str, Symbol | Mapping[str, Symbol]] | None = None,
+    state: Mapping[str, str | Symbol] | None = None,
     progress: Callable[[str], None] | None = None,
     options: Options | None = None,
     **changes: Any,
 ) -> Artifact:
     """Compile symbols into an object file that needs no runtime, with its C header.
 
+    outputs  what to compute; a mapping of names to such makes one object with several entries,
+             NAME_encode_run and NAME_decode_run, that share their weights and may share a workspace
     path     folder and name of the files, without ending: "build/lenet"
     params   arrays for parameters by name, carried by the artefact; the rest become inputs
     target   "x86_64-linux", "aarch64-linux", ... or "native"
@@ -55,18 +58,22 @@ def export(
     budgets  what the artefact may need at most: "workspace", "text" and "stack" in bytes, "flops"
     specialise   sizes of open extents that get versions of their own, faster ones, behind the same
              function: {"N": (1, 32)}
+    state    inputs that calls remember, with their next values (symbols, or names of outputs, which
+             are then no outputs): the header has them as NAME_state, with NAME_reset and NAME_step
     progress called with the name of each stage when it begins
     selftest also NAME_selftest: a seeded case with a checksum after each operator
-    training, updates, shapes, dtypes, options and further keywords as for `compile`
+    updates  next values of variables by name, written over their arrays; with several entries
+             also by entry: {"step": {"h": h_next}}
+    training, shapes, dtypes, options and further keywords as for `compile`
 
     Raises: ShapeError, DTypeError, InputError, TargetError, BudgetError (with the largest
     contributors); nothing is written then.
     """
     # Importing symgraph must not need LLVM.
     from .export import export_artifact
-    from .request import request
+    from .request import requests
 
-    wanted = request(
+    wanted = requests(
         outputs,
         Path(path),
         params=params,
@@ -83,11 +90,12 @@ def export(
         budgets=budgets,
         selftest=selftest,
         updates=updates,
+        state=state,
         progress=progress,
         options=options,
         changes=changes,
     )
-    return export_artifact(wanted)
+    return export_artifact(wanted, Path(path).name if name is None else name)
 
 
 def load(
@@ -96,6 +104,7 @@ def load(
     weights: str | PathLike[str] | Mapping[str, Any] | None = None,
     threads: int = 0,
     cpu: str | None = None,
+    entry: str | None = None,
 ) -> Executable:
     """A shipped object as a callable, as `compile` returns it.
 
@@ -104,13 +113,30 @@ def load(
              object), or the arrays by name
     threads  how many to use; 0 is one for each core
     cpu      which of an object's versions to use; by default the best for this processor
+    entry    which of an object's entries, where it has several
 
-    Raises: FormatError for a file that is damaged, of another format version or for another
-    machine; its code is then never run.
+    Raises: InputError for an entry that is not there; FormatError for a file that is damaged, of
+    another format version or for another machine; its code is then never run.
     """
     from .load import load_object
 
-    return load_object(Path(path), weights, threads, cpu)
+    return load_object(Path(path), weights, threads, cpu, entry)
+
+
+def load_entries(
+    path: str | PathLike[str],
+    *,
+    weights: str | PathLike[str] | Mapping[str, Any] | None = None,
+    threads: int = 0,
+    cpu: str | None = None,
+) -> Mapping[str, Executable]:
+    """Every entry of a shipped object by its name; they share code and weights.
+
+    The arguments are those of `load`.
+    """
+    from .load import load_all
+
+    return load_all(Path(path), weights, threads, cpu)
 
 
 def inspect(path: str | PathLike[str]) -> Inspection:

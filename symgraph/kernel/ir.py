@@ -5,7 +5,7 @@
            | Reduce(kind, axes, body)                      only inside Compute, never in a Kernel
     Stmt   = Block(stmts) | For(var, extent, kind, body) | Alloc(buffer, body)
            | Store(buffer, index, value) | Update(buffer, index, function, value)
-           | If(condition, then, otherwise) | Barrier()
+           | If(condition, then, otherwise) | Barrier() | Prefetch(buffer, index)
     Tensor = Buffer(name, shape, dtype, scope) | Compute(shape, axes, body)   (see compute.py)
     Kernel = name, inputs, outputs, dims, body
 
@@ -165,8 +165,14 @@ class IndexValue(Expr):
     def __floordiv__(self, other: ExprLike) -> Expr:
         return _index_arithmetic("floordiv", self, other)
 
+    def __rfloordiv__(self, other: ExprLike) -> Expr:
+        return _index_arithmetic("floordiv", other, self)
+
     def __mod__(self, other: ExprLike) -> Expr:
         return _index_arithmetic("mod", self, other)
+
+    def __rmod__(self, other: ExprLike) -> Expr:
+        return _index_arithmetic("mod", other, self)
 
     def __neg__(self) -> Expr:
         return IndexValue(dims.mul(self.dim, -1))
@@ -369,6 +375,14 @@ class If(Stmt):
 @dataclass(frozen=True, slots=True, eq=False)
 class Barrier(Stmt):
     """All work-items of a group wait for each other."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefetch(Stmt):
+    """buffer[index] will be read soon.  Changes no value, and may point past the buffer's end."""
+
+    buffer: Buffer
+    index: tuple[Dim, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

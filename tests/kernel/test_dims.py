@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from symgraph.kernel import dims
 from symgraph.kernel.dims import DimVar, LoopVar
+from symgraph.kernel.ir import IndexValue
 from symgraph.kernel.printer import Printer
 
 N, M = DimVar("N"), DimVar("M")
@@ -38,6 +39,22 @@ def test_simplify_uses_loop_ranges() -> None:
     assert dims.simplify((I * 8 + J) % 8, ranges) is J
     assert dims.simplify(dims.minimum(J, 8), ranges) is J
     assert dims.simplify((I * 8 + J + 1) // 8, ranges) != I
+
+
+def test_simplify_divides_blocks_by_larger_blocks() -> None:
+    ranges = {I: (0, 15), J: (0, 7)}
+    assert dims.simplify((I * 8 + J) // 32, ranges) == I // 4
+    assert dims.simplify((I * 8 + J) % 32, ranges) == I % 4 * 8 + J
+    assert dims.simplify((I * 8 + J) // 20, ranges) == (I * 8 + J) // 20
+    assert dims.simplify((I * 8 + J + 1) // 32, ranges) != I // 4
+    for i in range(16):
+        for j in range(8):
+            env = {I: i, J: j}
+            for b in (16, 24, 32, 40):
+                for make in (dims.floordiv, dims.mod):
+                    exact = make(i * 8 + j + 3, b)
+                    got = dims.simplify(make(I * 8 + J + 3, b), ranges)
+                    assert dims.substitute(got, env) == exact
 
 
 def test_extrema_are_decided_when_the_sign_is_known() -> None:
@@ -137,3 +154,18 @@ def test_both_printers_write_python_that_means_the_same() -> None:
             for env in ({"n": 17, "m": 4}, {"n": 8, "m": 11}):
                 want = dims.evaluate(form, {DimVar(k): v for k, v in env.items()})
                 assert eval(text, {}, {**env, "min": min, "max": max}) == want, text
+
+
+def test_arithmetic_with_an_index_that_is_computed_with() -> None:
+    index = IndexValue(I)
+    for got, want in (
+        (N - index, N - I),
+        (N + index, N + I),
+        (N * index, N * I),
+        (N // index, dims.floordiv(N, I)),
+        (N % index, dims.mod(N, I)),
+        (7 - index, 7 - I),
+        (7 // index, dims.floordiv(7, I)),
+        (7 % index, dims.mod(7, I)),
+    ):
+        assert isinstance(got, IndexValue) and got.dim == want

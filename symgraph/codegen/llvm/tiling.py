@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ...kernel import dims
 from ...kernel.dims import Dim, LoopVar
 from ...kernel.ir import Buffer, For
 from ...kernel.packing import packing_of
@@ -25,11 +26,23 @@ from .machine import Machine
 from .memory import MOST_STRIDE
 from .strides import Access
 
-LOAD_COST = 1.0
-"""A load, against a multiplication of vectors: as many of both can start in a cycle."""
+LOAD_COST = 1.2
+"""A load, against a multiplication of vectors: hardly as many of them as of those can start in a
+cycle."""
 
-HIDDEN_LOAD_COST = 0.1
+HIDDEN_LOAD_COST = 0.03
 """What a load costs beside enough multiplications: it may cross a line or miss the cache."""
+
+NEAR_BYTES = 32 * 1024
+"""What of an operand stays in the nearest cache while a tile passes by."""
+
+PANEL_BYTE_COST = 0.01
+"""A byte of vectors that comes from the second cache, against a multiplication of vectors."""
+
+SCATTERED_ROWS_COST = 1.03
+"""What rows cost that lie further apart than a few lines: each is in a page of its own."""
+
+SCATTERED_BYTES = 512
 
 HORIZONTAL_COST = 9.0
 """Adding up the lanes of one accumulator."""
@@ -46,8 +59,15 @@ MASK_COST = 1.1
 CACHE_BYTES = 768 * 1024
 """What of a core's own cache an operand may take and stay there between tiles."""
 
-FAR_BYTE_COST = 0.1
-"""A byte that does not come from a core's own cache, against a multiplication of vectors."""
+FAR_BYTE_COST = 0.03
+"""A byte that does not come from a core's own cache, against a multiplication of vectors, where
+there are enough of those to wait behind."""
+
+STREAM_COST = 0.25
+"""The same where there are not."""
+
+BESIDE_COST = 0.1
+"""What computing costs beside reading, or reading beside computing, whichever is longer."""
 
 CACHE_SETS, CACHE_WAYS, LINE_BYTES = 64, 12, 64
 """The nearest cache."""
@@ -71,8 +91,10 @@ class Tile:
 
     columns: `rows` of `row_axis` times `columns` vectors of `lanes` along `column_axis`; with a
     `block_axis` that axis is one vector long, and the vectors of a tile lie along `block_axis`.
+    Rows may be all of `row_axis` for each of `deep` steps of `deep_axis` (small images).
     depth: `rows` of `row_axis` times `columns` of `column_axis`, `lanes` along `depth_axis`.
-    `packed` are the operands to copy first.
+    `packed` are the operands to copy first, contiguous along the columns; `packed_rows` those to
+    copy so that the rows of a tile lie side by side.
     """
 
     form: str
@@ -85,6 +107,14 @@ class Tile:
     packed: tuple[Access, ...]
     cost: float
     block_axis: LoopVar | None = None
+    deep_axis: LoopVar | None = None
+    deep: int = 1
+    packed_rows: tuple[Access, ...] = ()
+
+    @property
+    def height(self) -> int:
+        """Rows of both axes."""
+        return self.rows * self.deep
 
 
 def choose_tile(
@@ -98,8 +128,10 @@ def choose_tile(
     for tile in (*_columns(found, machine, lanes, constants), *along_sums):
         if best is not None and tile.cost >= best.cost * 0.999:
             continue
-        far = choose_order(found, tile)[1]
-        tile = replace(tile, cost=tile.cost + FAR_BYTE_COST * far / work)
+        far = choose_order(found, tile)[1] / work
+        both = tile.cost, STREAM_COST * far
+        total = max(both) + BESIDE_COST * min(both) + FAR_BYTE_COST * far
+        tile = replace(tile, cost=total)
         if best is None or tile.cost < best.cost * 0.999:
             best = tile
     return best
@@ -206,42 +238,110 @@ def _column_tiles(
     height = 1 if row is None else _size(found.extent(row))
     vectors = [a for a in found.loads if _moves(found, a, column)]
     shared = [a for a in vectors if row is None or not _moves(found, a, row)]
+    nbytes = max((a.buffer.dtype.nbytes for a in vectors), default=4)
+    scattered = row is not None and any(_is_far(found, a, row) for a in found.loads)
     width = lanes
     while width >= 4:
         count = -(-size // width) if blocks is None else _size(found.extent(blocks))
         widest = MOST_VECTORS if height > 1 else MOST_VECTORS_ALONE
         for columns in range(1, min(widest, count) + 1):
-            most = min((machine.registers - 1 - columns) // columns, MOST_ROWS, height)
+            most = min((machine.registers - 1 - columns) // columns, MOST_ROWS)
             if most < 1:
                 break
             if blocks is not None and even_rows(count, columns) != columns:
                 continue
-            rows = even_rows(height, most)
             tiles = -(-count // columns)
-            real_rows = height / -(-height // rows)
-            multiplies = columns * real_rows
-            row_loads = (len(vectors) - len(shared)) * columns * real_rows
-            loads = weight * (len(shared) * columns + row_loads) + len(scalars) * real_rows
-            latency = max(0.0, 8.0 - multiplies) * 0.5
-            work = max(multiplies + latency, LOAD_COST * loads) + HIDDEN_LOAD_COST * loads
-            known = blocks is None and isinstance(found.extent(column), int)
-            wasted = tiles * columns * width / size if known else 1
-            partial = _partial(count, columns, tiles) if blocks is None else 1.0
-            useful = real_rows * columns * width / partial
-            masked = not isinstance(found.extent(column), int) or size % width != 0
-            cost = work * wasted / useful / partial
-            if row is not None:
-                crowded = max((_crowding(found, a, row, rows) for a in scalars), default=0.0)
-                cost *= 1.0 + CROWDED_COST * crowded
-            cost = cost * (MASK_COST if masked else 1.0) + pack
-            yield Tile("columns", row, rows, column, columns, width, None, packed, cost, blocks)
+            for rows, real_rows, deep_axis, deep in _row_choices(found, row, vectors, most, column,
+                                                                 blocks):  # fmt: skip
+                multiplies = columns * real_rows
+                row_loads = (len(vectors) - len(shared)) * columns * real_rows
+                loads = weight * (len(shared) * columns + row_loads) + len(scalars) * real_rows
+                latency = max(0.0, 8.0 - multiplies) * 0.5
+                work = max(multiplies + latency, LOAD_COST * loads) + HIDDEN_LOAD_COST * loads
+                known = blocks is None and isinstance(found.extent(column), int)
+                wasted = tiles * columns * width / size if known else 1
+                partial = _partial(count, columns, tiles) if blocks is None else 1.0
+                useful = real_rows * columns * width / partial
+                masked = not isinstance(found.extent(column), int) or size % width != 0
+                panel = _depth_of(found) * columns * width * nbytes
+                if panel > NEAR_BYTES:
+                    # The vectors that the rows share; those of one row alone are loaded anyway.
+                    work += PANEL_BYTE_COST * len(shared) * columns * width * nbytes
+                cost = work * wasted / useful / partial
+                if row is not None:
+                    cost *= SCATTERED_ROWS_COST if scattered else 1.0
+                cost *= MASK_COST if masked else 1.0
+                tile = Tile("columns", row, rows, column, columns, width, None, packed, cost + pack,
+                            blocks, deep_axis, deep)  # fmt: skip
+                yield from _with_rows_near(found, tile, scalars)
         if blocks is not None:
             return
         width //= 2
 
 
+def _with_rows_near(found: Contraction, tile: Tile, scalars: list[Access]) -> Iterator[Tile]:
+    """The tile as it is, and where its rows push each other out of the nearest cache, with them
+    copied side by side."""
+    row = tile.row_axis
+    crowded = [] if row is None else [
+        a for a in scalars if _crowding(found, a, row, tile.rows) > 0
+    ]  # fmt: skip
+    if row is None or not crowded:
+        yield tile
+        return
+    worst = max(_crowding(found, a, row, tile.rows) for a in crowded)
+    yield replace(tile, cost=tile.cost * (1.0 + CROWDED_COST * worst))
+    extra = _pack_cost(found, tuple(crowded))
+    extent = found.extent(row)
+    even = isinstance(extent, int) and extent % tile.rows == 0 and tile.deep_axis is None
+    if extra is not None and even and all(_is_plain(found, a) for a in crowded):
+        near = tile.cost / SCATTERED_ROWS_COST + extra
+        yield replace(tile, cost=near, packed_rows=tuple(crowded))
+
+
+def _is_plain(found: Contraction, access: Access) -> bool:
+    """Each axis of an operand is a loop, and it is read in one way."""
+    variables = {loop.var for loop in (*found.parallel, *found.serial)}
+    once = sum(a.buffer is access.buffer for a in found.loads) == 1
+    return once and all(d == 0 or d in variables for d in access.index)
+
+
+def _row_choices(
+    found: Contraction,
+    row: LoopVar | None,
+    vectors: list[Access],
+    most: int,
+    column: LoopVar,
+    blocks: LoopVar | None,
+) -> Iterator[tuple[int, float, LoopVar | None, int]]:
+    """Rows of a tile, how many of them exist on average, and the second axis with its steps.
+
+    A second axis joins where the whole first one leaves room, as in images of 7x7.
+    """
+    height = 1 if row is None else _size(found.extent(row))
+    rows = even_rows(height, min(most, height))
+    yield rows, height / -(-height // rows), None, 1
+    if row is None or not isinstance(found.extent(row), int) or 2 * height > most:
+        return
+    for loop in found.parallel:
+        extent = loop.extent
+        if loop.var in (row, column, blocks) or not isinstance(extent, int) or extent < 2:
+            continue
+        if any(_moves(found, a, loop.var) for a in vectors):
+            continue
+        deep = even_rows(extent, min(most // height, extent))
+        if deep > 1:
+            yield height, height * extent / -(-extent // deep), loop.var, deep
+
+
 def _is_short(step: Dim | None) -> bool:
     return isinstance(step, int) and 1 <= step <= MOST_STRIDE
+
+
+def _is_far(found: Contraction, access: Access, row: LoopVar) -> bool:
+    """Neighbouring rows of an operand lie further apart than a few lines."""
+    step = found.stride_of(access, row)
+    return not isinstance(step, int) or abs(step) * access.buffer.dtype.nbytes > SCATTERED_BYTES
 
 
 def _crowding(found: Contraction, access: Access, row: LoopVar, rows: int) -> float:
@@ -317,13 +417,19 @@ def _depth_tile(
             break
         rows, columns = even_rows(height, rows), even_rows(width, columns)
         accumulators = rows * columns
-        loads = 0
+        loads = again = 0
         for access in found.loads:
             by_row = row is not None and _moves(found, access, row)
             by_column = column is not None and _moves(found, access, column)
-            loads += (rows if by_row else 1) * (columns if by_column else 1)
+            count = (rows if by_row else 1) * (columns if by_column else 1)
+            loads += count
+            # What one tile reads for all that need it has to come from afar in any case.
+            once = (by_row or rows >= height) and (by_column or columns >= width)
+            again += 0 if once else count * access.buffer.dtype.nbytes
         latency = max(0.0, 8.0 - accumulators) * 0.5
         work = max(accumulators + latency, LOAD_COST * loads) + HIDDEN_LOAD_COST * loads
+        if again * length > NEAR_BYTES:
+            work += PANEL_BYTE_COST * again * lanes
         steps = -(-length // lanes)
         outer = 1
         for loop in found.serial:
@@ -359,6 +465,8 @@ def choose_order(found: Contraction, tile: Tile) -> tuple[str, int]:
     if tile.form == "columns" and tile.block_axis is None:
         step *= tile.lanes
     rows: Trips = () if tile.row_axis is None else ((tile.row_axis, tile.rows),)
+    if tile.deep_axis is not None:
+        rows = ((tile.deep_axis, tile.deep), *rows)
     columns: Trips = () if inner is None else ((inner, step),)
     parts = {
         "rows": [(v, -(-_size(found.extent(v)) // most)) for v, most in rows],
@@ -366,7 +474,7 @@ def choose_order(found: Contraction, tile: Tile) -> tuple[str, int]:
         "others": [
             (loop.var, _size(loop.extent))
             for loop in found.parallel
-            if loop.var not in (tile.row_axis, tile.column_axis, tile.block_axis)
+            if loop.var not in (tile.row_axis, tile.deep_axis, tile.column_axis, tile.block_axis)
         ],
     }
     sizes = {loop.var: _size(loop.extent) for loop in found.serial}
@@ -383,28 +491,38 @@ def choose_order(found: Contraction, tile: Tile) -> tuple[str, int]:
     return best
 
 
+def _footprint(access: Access, inside: dict[LoopVar, int]) -> int:
+    """Bytes of a buffer that loops of these extents touch; overlapping windows count once."""
+    nbytes = access.buffer.dtype.nbytes
+    for dim, extent in zip(access.index, access.buffer.shape, strict=True):
+        width = 1
+        for var, count in inside.items():
+            step = dims.coefficient(dim, var)
+            if step is None:
+                width *= count
+            elif isinstance(step, int):
+                width += abs(step) * (count - 1)
+        nbytes *= min(width, extent) if isinstance(extent, int) else width
+    return nbytes
+
+
 def _traffic(found: Contraction, loops: Trips, sizes: dict[LoopVar, int]) -> int:
     """Bytes read from afar: an operand is read again for every round of a loop that does not move
     along it when what one round touches is more than the near cache keeps."""
     moving = [[_moves(found, a, var) for var, _ in loops] for a in found.loads]
-    touched = []
-    for access in found.loads:
-        nbytes = access.buffer.dtype.nbytes
-        for var, extent in sizes.items():
-            if _moves(found, access, var):
-                nbytes *= extent
-        touched.append(nbytes)
+    inside = dict(sizes)
     wholes = [a.buffer.nbytes for a in found.loads]
-    rounds = [1] * len(touched)
+    rounds = [1] * len(found.loads)
     for position in reversed(range(len(loops))):
-        trips = loops[position][1]
+        var, trips = loops[position]
+        touched = [_footprint(a, inside) for a in found.loads]
         held = sum(min(n, w) if isinstance(w, int) else n
                    for n, w in zip(touched, wholes, strict=True))  # fmt: skip
+        inside[var] = inside.get(var, 1) * trips
         for number, moves in enumerate(moving):
-            if moves[position]:
-                touched[number] *= trips
-            elif held > CACHE_BYTES:
+            if not moves[position] and held > CACHE_BYTES:
                 rounds[number] *= trips
+    touched = [_footprint(a, inside) for a in found.loads]
     total = 0
     for nbytes, whole, times in zip(touched, wholes, rounds, strict=True):
         once = min(nbytes, whole) if isinstance(whole, int) else nbytes
