@@ -1,119 +1,13 @@
-"""What this machine can do: multiply-adds in registers, and bytes read, by generated code.
-
-The figures are taken in the same run as those of the networks, because both drift with other load.
-"""
+"""The machine in words; what it can do is measured by `symgraph.codegen.llvm.roof`."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
 from symgraph.codegen.llvm.machine import machine
-from symgraph.codegen.llvm.objects import compile_object, load
-from symgraph.codegen.llvm.runtime import _ENTRY
+from symgraph.codegen.llvm.roof import Roof
 
-ACCUMULATORS = 16
-READERS = 8
-ROUNDS = 400_000
-
-
-def _module(lanes: int) -> str:
-    type = f"<{lanes} x float>"
-    peak = "\n".join(
-        [
-            *_loop("peak", [f"  %x = load {type}, ptr %in, align 4"]),
-            *(f"  %a{n} = phi {type} [zeroinitializer, %entry], [%b{n}, %loop]"
-              for n in range(ACCUMULATORS)),
-            *(f"  %b{n} = call {type} @llvm.fma.v{lanes}f32({type} %x, {type} %x, {type} %a{n})"
-              for n in range(ACCUMULATORS)),
-            *_end(type, ACCUMULATORS),
-        ]
-    )  # fmt: skip
-    read = "\n".join(
-        [
-            *_loop("read", []),
-            *(f"  %a{n} = phi {type} [zeroinitializer, %entry], [%b{n}, %loop]"
-              for n in range(READERS)),
-            *(f"  %p{n} = getelementptr [{READERS} x {type}], ptr %in, i64 %i, i64 {n}\n"
-              f"  %v{n} = load {type}, ptr %p{n}, align 4\n"
-              f"  %b{n} = fadd {type} %a{n}, %v{n}"
-              for n in range(READERS)),
-            *_end(type, READERS),
-        ]
-    )  # fmt: skip
-    fma = f"declare {type} @llvm.fma.v{lanes}f32({type}, {type}, {type})"
-    return f"{peak}\n{read}\n{fma}\n"
-
-
-def _loop(name: str, before: list[str]) -> list[str]:
-    return [
-        f"define i32 @{name}(ptr %in, ptr %out, ptr %count, ptr %unused) {{",
-        "entry:",
-        "  %rounds = ptrtoint ptr %count to i64",
-        *before,
-        "  br label %loop",
-        "loop:",
-        "  %i = phi i64 [0, %entry], [%next, %loop]",
-    ]
-
-
-def _end(type: str, count: int) -> list[str]:
-    lines = ["  %next = add i64 %i, 1", "  %more = icmp slt i64 %next, %rounds",
-             "  br i1 %more, label %loop, label %done", "done:"]  # fmt: skip
-    total = "%b0"
-    for n in range(1, count):
-        lines.append(f"  %s{n} = fadd {type} {total}, %b{n}")
-        total = f"%s{n}"
-    return [*lines, f"  store {type} {total}, ptr %out, align 4", "  ret i32 0", "}"]
-
-
-class Roof:
-    """The greatest rates seen so far, with a number of threads."""
-
-    def __init__(self, threads: int, nbytes: int) -> None:
-        """`nbytes` is what the network reads: it may lie in a cache, as the network's would."""
-        chosen = machine(None)
-        self.lanes = chosen.lanes(4)
-        self.loaded = load(compile_object(_module(self.lanes), chosen), ("peak", "read"))
-        self.peak, self.read = (_ENTRY(a) for a in self.loaded.addresses)
-        self.threads = threads
-        self.pool = ThreadPoolExecutor(threads)
-        chunk = READERS * self.lanes * 4
-        self.rounds = max(1, nbytes // threads // chunk)
-        elements = self.rounds * chunk // 4
-        self.data = [np.ones(elements, np.float32) for _ in range(threads)]
-        self.out = [np.zeros(64, np.float32) for _ in range(threads)]
-        self.flops_per_second = 0.0
-        self.bytes_per_second = 0.0
-
-    def measure(self) -> None:
-        """Once more; greater rates are kept."""
-        flops = 2 * self.lanes * ACCUMULATORS * ROUNDS * self.threads
-        seconds = self._time(self.peak, ROUNDS, 1)
-        self.flops_per_second = max(self.flops_per_second, flops / seconds)
-        again = max(1, 20_000_000 // max(1, self.data[0].nbytes))
-        nbytes = sum(a.nbytes for a in self.data)
-        seconds = self._time(self.read, self.rounds, again) / again
-        self.bytes_per_second = max(self.bytes_per_second, nbytes / seconds)
-
-    def seconds(self, flops: float, nbytes: float) -> float:
-        """The least time in which so many operations and bytes are possible."""
-        return max(flops / self.flops_per_second, nbytes / self.bytes_per_second)
-
-    def _time(self, entry: Callable[..., int], rounds: int, again: int) -> float:
-        def one(n: int) -> float:
-            start = time.thread_time()
-            places = self.data[n].ctypes.data, self.out[n].ctypes.data
-            for _ in range(again):
-                entry(*places, rounds, None)
-            return time.thread_time() - start
-
-        # Processor time: a moment in which other work ran is no limit of the machine.
-        return max(max(self.pool.map(one, range(self.threads))), 1e-9)
+__all__ = ["Roof", "describe"]
 
 
 def describe() -> str:

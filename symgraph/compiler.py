@@ -23,6 +23,7 @@ from .ir.memory_report import MemoryReport
 from .ir.node import Node
 from .ir.op import Variable
 from .ir.program import Check, KernelStep, Leaf, Port, Program, ProgramBuffer, map_leaves
+from .ir.release import gather_constants, release_graph
 from .ir.symbol import Expression, Group, Symbol, group, output_names
 from .kernel.compute import Tensor
 from .kernel.dims import dim_vars
@@ -116,7 +117,7 @@ class Build:
 
     def run(self) -> Executable:
         target = usable_target(self.options.target)
-        program = self.program(target)
+        program = gather_constants(release_graph(self.program(target)), target.alignment)
         text = target.emit(program, self.options)
         runner = target.load(program, text, self.options)
         return Executable(program, runner, text, self.bound(program), target.name)

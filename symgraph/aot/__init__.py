@@ -14,11 +14,11 @@ from .artifact import Artifact
 from .budgets import BudgetError
 from .inspection import Inspection, inspect_file
 
-__all__ = ["Artifact", "BudgetError", "Inspection", "export", "inspect", "load"]
+__all__ = ["Artifact", "BudgetError", "Inspection", "export", "inspect", "load", "load_entries"]
 
 
 def export(
-    outputs: Symbol | Group | Sequence[Symbol],
+    outputs: Symbol | Group | Sequence[Symbol] | Mapping[str, Symbol | Group | Sequence[Symbol]],
     path: str | PathLike[str],
     *,
     params: Mapping[str, Any] | None = None,
@@ -41,6 +41,8 @@ def export(
 ) -> Artifact:
     """Compile symbols into an object file that needs no runtime, with its C header.
 
+    outputs  what to compute; a mapping of names to such makes one object with several entries,
+             NAME_encode_run and NAME_decode_run, that share their weights and may share a workspace
     path     folder and name of the files, without ending: "build/lenet"
     params   arrays for parameters by name, carried by the artefact; the rest become inputs
     target   "x86_64-linux", "aarch64-linux", ... or "native"
@@ -64,9 +66,9 @@ def export(
     """
     # Importing symgraph must not need LLVM.
     from .export import export_artifact
-    from .request import request
+    from .request import requests
 
-    wanted = request(
+    wanted = requests(
         outputs,
         Path(path),
         params=params,
@@ -87,7 +89,7 @@ def export(
         options=options,
         changes=changes,
     )
-    return export_artifact(wanted)
+    return export_artifact(wanted, Path(path).name if name is None else name)
 
 
 def load(
@@ -96,6 +98,7 @@ def load(
     weights: str | PathLike[str] | Mapping[str, Any] | None = None,
     threads: int = 0,
     cpu: str | None = None,
+    entry: str | None = None,
 ) -> Executable:
     """A shipped object as a callable, as `compile` returns it.
 
@@ -104,13 +107,30 @@ def load(
              object), or the arrays by name
     threads  how many to use; 0 is one for each core
     cpu      which of an object's versions to use; by default the best for this processor
+    entry    which of an object's entries, where it has several
 
-    Raises: FormatError for a file that is damaged, of another format version or for another
-    machine; its code is then never run.
+    Raises: InputError for an entry that is not there; FormatError for a file that is damaged, of
+    another format version or for another machine; its code is then never run.
     """
     from .load import load_object
 
-    return load_object(Path(path), weights, threads, cpu)
+    return load_object(Path(path), weights, threads, cpu, entry)
+
+
+def load_entries(
+    path: str | PathLike[str],
+    *,
+    weights: str | PathLike[str] | Mapping[str, Any] | None = None,
+    threads: int = 0,
+    cpu: str | None = None,
+) -> Mapping[str, Executable]:
+    """Every entry of a shipped object by its name; they share code and weights.
+
+    The arguments are those of `load`.
+    """
+    from .load import load_all
+
+    return load_all(Path(path), weights, threads, cpu)
 
 
 def inspect(path: str | PathLike[str]) -> Inspection:

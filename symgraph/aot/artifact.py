@@ -15,13 +15,19 @@ from .signature import Signature
 
 @dataclass(frozen=True)
 class Artifact:
-    """`files` are the written files by kind ("o", "h", "json", ...)."""
+    """`files` are the written files by kind ("o", "h", "json", ...), `signatures` the interface of
+    each entry; an object with one entry calls it "run"."""
 
     name: str
     folder: Path
     files: Mapping[str, Path]
     description: Mapping[str, Any]
-    signature: Signature
+    signatures: Mapping[str, Signature]
+
+    @property
+    def signature(self) -> Signature:
+        """The interface of the first entry."""
+        return next(iter(self.signatures.values()))
 
     @property
     def nbytes(self) -> int:

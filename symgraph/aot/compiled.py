@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,11 +60,47 @@ def _enough(versions: Sequence[Compiled], sizes: Sequence[Dim]) -> Dim:
     return dims.add(result, slack)
 
 
-def compile_versions(request: Request) -> tuple[Compiled, ...]:
-    """The program compiled for each processor, by falling level."""
+@dataclass(frozen=True)
+class _Draft:
+    """A version before its weights are shared."""
+
+    entry: int
+    level: int
+    extents: Mapping[str, int]
+    options: Options
+    program: Program
+
+
+def compile_entries(requests: Sequence[Request]) -> tuple[tuple[Compiled, ...], ...]:
+    """The program of each entry compiled for each processor and size, by falling level; all of
+    them with the same constants."""
     target = find_target("llvm")
     assert isinstance(target, LLVMTarget)
-    drafts: list[tuple[int, Mapping[str, int], Options, Program]] = []
+    drafts = [d for n, request in enumerate(requests) for d in _drafts(n, request, target)]
+    drafts.sort(key=lambda draft: (draft.entry, -draft.level))
+    preferred = sorted(
+        range(len(drafts)), key=lambda n: (-drafts[n].level, bool(drafts[n].extents))
+    )
+    shared = share_weights([draft.program for draft in drafts], preferred)
+    made = [
+        Compiled(
+            draft.level,
+            draft.extents,
+            draft.options,
+            program,
+            target.machine(draft.options),
+            target.layout(program),
+            target.emit(program, draft.options),
+        )
+        for draft, program in zip(drafts, shared, strict=True)
+    ]
+    return tuple(
+        tuple(c for d, c in zip(drafts, made, strict=True) if d.entry == number)
+        for number in range(len(requests))
+    )
+
+
+def _drafts(entry: int, request: Request, target: LLVMTarget) -> Iterator[_Draft]:
     for cpu in request.cpus:
         options = request.options.with_(cpu=cpu)
         for extents in (*request.special_extents(), {}):
@@ -72,22 +108,7 @@ def compile_versions(request: Request) -> tuple[Compiled, ...]:
             request.progress(f"graph to kernels for {cpu or 'the processor'}{at and f' at {at}'}")
             program = _build(request, options, _fixed_shapes(request, extents)).program(target)
             refuse_host_operators(program)
-            drafts.append((level_of(target.machine(options)), extents, options, program))
-    drafts.sort(key=lambda draft: -draft[0])
-    preferred = sorted(range(len(drafts)), key=lambda n: (-drafts[n][0], bool(drafts[n][1])))
-    shared = share_weights([program for *_, program in drafts], preferred)
-    return tuple(
-        Compiled(
-            level,
-            extents,
-            options,
-            program,
-            target.machine(options),
-            target.layout(program),
-            target.emit(program, options),
-        )
-        for (level, extents, options, _), program in zip(drafts, shared, strict=True)
-    )
+            yield _Draft(entry, level_of(target.machine(options)), extents, options, program)
 
 
 def _fixed_shapes(request: Request, extents: Mapping[str, int]) -> dict[str, Any]:

@@ -102,17 +102,19 @@ def describe(
     }
 
 
-def describe_stack(prefix: str, found: Mapping[str, Stack | None]) -> dict[str, Any]:
+def describe_stack(tests: frozenset[str], found: Mapping[str, Stack | None]) -> dict[str, Any]:
     """`nbytes` is enough for every function but the self-test, None where it is not known;
     `chain` is the deepest chain of calls, with each function's own bytes."""
-    own = [stack for name, stack in found.items() if name not in (TASKS, f"{prefix}_selftest")]
+    own = [stack for name, stack in found.items() if name not in (TASKS, *tests)]
     known = [stack for stack in own if stack is not None]
     deepest = max(known, key=lambda stack: stack.nbytes) if len(known) == len(own) else None
-    task, test = found[TASKS], found.get(f"{prefix}_selftest")
+    task = found[TASKS]
+    tested = [found[name] for name in tests if name in found]
+    largest = max((s.nbytes for s in tested if s is not None), default=None)
     return {
         "nbytes": None if deepest is None else deepest.nbytes,
         "task_nbytes": None if task is None else task.nbytes,
-        "selftest_nbytes": None if test is None else test.nbytes,
+        "selftest_nbytes": None if None in tested else largest,
         "chain": [] if deepest is None else [list(row) for row in deepest.chain],
     }
 

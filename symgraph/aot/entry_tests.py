@@ -26,6 +26,8 @@ def entry_of(
     digest: bytes,
     support: tuple[str, ...] = (),
     selftest: tuple[Version, Selftest] | None = None,
+    home: str = "",
+    has_weights: bool = True,
 ) -> Shipped:
     """What codegen needs to write the checked entry."""
     return Shipped(
@@ -47,6 +49,8 @@ def entry_of(
         description=description,
         support=support,
         selftest=selftest,
+        home=home,
+        has_weights=has_weights,
     )
 
 

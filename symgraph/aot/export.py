@@ -6,24 +6,39 @@ behind.  The same input gives the same bytes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..codegen.llvm.platform import platform_of
 from .artifact import Artifact
-from .compiled import compile_versions, signature_for
+from .compiled import compile_entries, signature_for
+from .entry_point import EntryPoint
 from .files import write_all
+from .names import identifier
 from .parts import Parts
 from .request import Request
 from .weights import weights_block
 
 
-def export_artifact(request: Request) -> Artifact:
-    """Compile, then write every file or none."""
-    versions = compile_versions(request)
-    platform = platform_of(versions[0].machine.triple)
-    block = weights_block([v.program for v in versions])
-    signature = signature_for(request, versions, platform, block)
-    made = Parts(request, versions, signature, platform, block)
+def export_artifact(requests: Mapping[str, Request], name: str) -> Artifact:
+    """Compile, then write every file or none.
+
+    requests   what each entry is, by its name; a single one is called "run"
+    name       what the symbols of the object begin with
+    """
+    compiled = compile_entries(tuple(requests.values()))
+    platform = platform_of(compiled[0][0].machine.triple)
+    block = weights_block([version.program for versions in compiled for version in versions])
+    prefix, starts = identifier(name, "model"), iter(block.starts)
+    entries: dict[str, EntryPoint] = {}
+    for (entry, request), versions in zip(requests.items(), compiled, strict=True):
+        signature = signature_for(request, versions, platform, block)
+        own = [next(starts) for _ in versions]
+        entries[entry] = EntryPoint(request, versions, signature, platform, prefix, block, own)
+    made = Parts(entries, prefix)
     files = made.files()
-    folder = request.path.parent
-    paths = {kind: folder / name for kind, (name, _) in files.items()}
-    write_all({folder / name: content for name, content in files.values()})
-    return Artifact(request.path.name, folder, paths, made.full_description(), made.signature)
+    first = next(iter(requests.values()))
+    folder = first.path.parent
+    paths = {kind: folder / file for kind, (file, _) in files.items()}
+    write_all({folder / file: content for file, content in files.values()})
+    signatures = {name: entry.signature for name, entry in entries.items()}
+    return Artifact(first.path.name, folder, paths, made.full_description(), signatures)

@@ -35,16 +35,10 @@ class Inspection:
             f"machine    {machine['platform']}, {machine['cpu']}"
             + (f" ({', '.join(machine['features'])})" if machine["features"] else ""),
         ]
-        lines += [f"input      {_tensor(row)}" for row in made["inputs"]]
-        lines += [f"output     {_tensor(row)}" for row in made["outputs"]]
-        lines += [f"extent     {e['name']}: {e['low']} to {e['high']}" for e in made["extents"]]
+        for name, entry in made.get("entries", {"": made}).items():
+            lines += [f"entry      {name}"] if name else []
+            lines += _interface(entry)
         lines += [
-            f"condition  {c['left']} {c['relation']} {c['right']}: {c['message']}"
-            for c in made["conditions"]
-        ]
-        lines += [
-            f"workspace  {made['workspace']['nbytes']} bytes, aligned to "
-            f"{made['workspace']['alignment']}",
             f"weights    {weights['nbytes']:,} bytes in {len(weights['arrays'])} arrays, "
             f"{weights['kind']}, SHA-256 {weights['sha256'][:16]}",
             f"code       {self.object.code_nbytes:,} bytes, {len(made['kernels'])} kernels",
@@ -53,6 +47,19 @@ class Inspection:
             f"licence    {made['licence']}",
         ]
         return "\n".join(lines)
+
+
+def _interface(made: Mapping[str, Any]) -> list[str]:
+    """What one entry takes, gives and needs."""
+    lines = [f"input      {_tensor(row)}" for row in made["inputs"]]
+    lines += [f"output     {_tensor(row)}" for row in made["outputs"]]
+    lines += [f"extent     {e['name']}: {e['low']} to {e['high']}" for e in made["extents"]]
+    lines += [
+        f"condition  {c['left']} {c['relation']} {c['right']}: {c['message']}"
+        for c in made["conditions"]
+    ]
+    space = made["workspace"]
+    return [*lines, f"workspace  {space['nbytes']} bytes, aligned to {space['alignment']}"]
 
 
 def inspect_file(path: Path) -> Inspection:

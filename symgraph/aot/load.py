@@ -40,8 +40,27 @@ Weights = str | PathLike[str] | Mapping[str, Any] | None
 _ISA = ctypes.CFUNCTYPE(ctypes.c_int32)
 
 
-def load_object(path: Path, weights: Weights, threads: int, cpu: str | None = None) -> Executable:
+def load_object(
+    path: Path,
+    weights: Weights,
+    threads: int,
+    cpu: str | None = None,
+    entry: str | None = None,
+) -> Executable:
     """See `symgraph.load`."""
+    found = load_all(path, weights, threads, cpu)
+    if entry is None and len(found) == 1:
+        return next(iter(found.values()))
+    if entry not in found:
+        got = "choose one with entry=" if entry is None else f"there is no {entry!r}"
+        raise InputError(f"{path}: the object has the entries {', '.join(found)}; {got}")
+    return found[entry]
+
+
+def load_all(
+    path: Path, weights: Weights, threads: int, cpu: str | None = None
+) -> dict[str, Executable]:
+    """See `symgraph.load_entries`."""
     data = read_whole(path)
     if path.suffix == ".whl":
         data = _library_of_wheel(data, path)
@@ -50,20 +69,28 @@ def load_object(path: Path, weights: Weights, threads: int, cpu: str | None = No
     found, made = sealed.decode(data, str(path))
     _check(made, data, str(path))
     held, constants = _weights(made, weights, path)
+    rows = made.get("entries", {"run": made})
     try:
-        program = skeleton(made)
+        programs = {name: skeleton(row) for name, row in rows.items()}
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{path}: damaged description: {error!r}") from error
     level = _level(made, cpu, str(path))
-    symbols = tuple(made["symbols"].values())
+    names = [(entry, what) for entry, row in rows.items() for what in row["symbols"]]
+    symbols = tuple(rows[entry]["symbols"][what] for entry, what in names)
     library, found_at = _addresses(found.kind, data, symbols, path)
-    addresses = dict(zip(made["symbols"], found_at, strict=True))
-    if level == 0 and "isa" in addresses:
-        level = _ISA(addresses["isa"])()
-    runner = ObjectRunner(program, made, addresses, constants, threads, level, (library, held))
-    return Executable(program, runner, "", {}, f"{made['machine']['platform']} object")
+    places = dict(zip(names, found_at, strict=True))
+    result = {}
+    for entry, row in rows.items():
+        addresses = {what: places[entry, what] for what in row["symbols"]}
+        if level == 0 and "isa" in addresses:
+            level = _ISA(addresses["isa"])()
+        program = programs[entry]
+        runner = ObjectRunner(program, row, addresses, constants, threads, level, (library, held))
+        platform = f"{made['machine']['platform']} object"
+        result[entry] = Executable(program, runner, "", {}, platform)
+    return result
 
 
 def _library_of_wheel(data: bytes, path: Path) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+from collections.abc import Mapping
 
 from ..kernel import dims
 from .header import c_type, comment
@@ -111,19 +112,19 @@ def _span(tensor: Tensor, is_const: bool) -> str:
     return f"std::span<{const}{c_type(tensor.dtype)}> {tensor.field}"
 
 
-def pkg_config(signature: Signature, name: str, library: str) -> str:
+def pkg_config(prefix: str, name: str, library: str) -> str:
     """A pkg-config file for the folder that it lies in."""
     return f"""\
 prefix=${{pcfiledir}}
 Name: {name}
-Description: compiled model {signature.prefix}
+Description: compiled model {prefix}
 Version: 1
 Cflags: -I${{prefix}}
 Libs: ${{prefix}}/{library}
 """
 
 
-def cmake_config(signature: Signature, name: str, library: str) -> str:
+def cmake_config(name: str, library: str) -> str:
     """A CMake package: `find_package({name})`, then link `{name}::{name}`."""
     kind = "OBJECT" if library.endswith(".o") else "STATIC"
     location = "IMPORTED_OBJECTS" if kind == "OBJECT" else "IMPORTED_LOCATION"
@@ -138,8 +139,24 @@ endif()
 """
 
 
-def stub(signature: Signature) -> str:
-    """A `.pyi` for the Python module of the model."""
+STUB = """\
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+DESCRIPTION: dict[str, Any]
+MODEL_HASH: str
+"""
+
+
+def entries_stub(signatures: Mapping[str, Signature]) -> str:
+    """A `.pyi` for the Python module of the model: one function for each entry."""
+    return "\n".join([STUB, *(_stub(name, s) for name, s in signatures.items())])
+
+
+def _stub(name: str, signature: Signature) -> str:
     updated = {t.updates for t in signature.outputs if t.updates}
     names = [t.name if t.name.isidentifier() else t.field for t in signature.inputs]
     arguments = ", ".join(f"{name}: Array" for name in names)
@@ -150,16 +167,7 @@ def stub(signature: Signature) -> str:
     lines += [f"    returns {t.field}: {t.dtype.name}{dims.dim_text(t.shape)}" for t in results]
     text = "\n".join(lines)
     return f"""\
-from typing import Any
-
-import numpy as np
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
-DESCRIPTION: dict[str, Any]
-MODEL_HASH: str
-
-def run({arguments}) -> {result}:
+def {name}({arguments}) -> {result}:
     \"\"\"Compute the outputs; the arrays must be C-contiguous.
 
 {text}

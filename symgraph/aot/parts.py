@@ -7,132 +7,68 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..codegen.llvm import contract, shipped
+from ..codegen.llvm import shipped
 from ..codegen.llvm.machine import Machine, machine
 from ..codegen.llvm.objects import compile_object
 from ..codegen.llvm.platform import Platform
-from ..codegen.llvm.selftest import Selftest
 from ..codegen.llvm.stack import stack_use
 from ..codegen.llvm.support import FUNCTIONS as SUPPORT
-from ..codegen.llvm.target import LLVMTarget
-from ..codegen.target import find_target
+from ..codegen.llvm.versions import join_entries
 from ..errors import TargetError
-from ..kernel import dims
-from ..kernel.dims import DimVar
-from ..passes.infer_types import InferTypes
 from . import description as sealed
 from .archive import write_archive
-from .budgets import check_flops, check_stack, check_text, check_workspace
-from .compiled import Compiled
-from .describe import describe, describe_stack, flops_by_node, total_flops
-from .entry_tests import entry_of
-from .header import header_text
+from .budgets import check_stack, check_text
+from .describe import describe_stack
+from .entry_point import EntryPoint
+from .header_entries import entries_header
 from .kinds import ADAPTERS
-from .model_hash import model_hash
 from .object_file import read_object
 from .packaging import (
     adapter_files,
     cmake_config,
     cpp_header,
+    entries_stub,
     pkg_config,
-    stub,
 )
-from .request import Request
-from .rules import rules_of
-from .selftest import make_selftest, plan_selftest
 from .shared_library import link_shared
-from .signature import Signature
-from .weights import Block, layout_digest, weights_file
+from .weights import weights_file
 from .wheel import wheel, wheel_name
 
 
 class Parts:
-    """The files of one artefact, made one after the other."""
+    """The files of one artefact, made one after the other.
 
-    def __init__(
-        self,
-        request: Request,
-        versions: Sequence[Compiled],
-        signature: Signature,
-        platform: Platform,
-        block: Block,
-    ) -> None:
-        self.request = request
-        self.versions = versions
-        self.program = versions[-1].program
-        self.signature = signature
-        self.platform = platform
-        self.machine = versions[-1].machine
-        self.rules = rules_of(signature, request.weights)
-        self.block = block.data
-        self.starts = block.starts
-        self.hash = self._hash()
-        typed = InferTypes(request.shapes, request.dtypes, request.params).run(request.graph)
-        self.work = flops_by_node(typed)
-        check_workspace(request.budgets, signature, self.program)
-        check_flops(request.budgets, signature, self.work)
-        if request.selftest:
-            request.progress("self-test")
-        self.selftest = self._selftest() if request.selftest else None
+    `entries` are its functions by name; an artefact with one function calls it "run".
+    """
+
+    def __init__(self, entries: dict[str, EntryPoint], prefix: str) -> None:
+        self.entries = entries
+        self.prefix = prefix
+        first = next(iter(entries.values()))
+        self.request, self.platform = first.request, first.platform
+        self.signature, self.block = first.signature, first.block
         self.description = self._description()
-        request.progress("machine code")
+        self.request.progress("machine code")
         self.object = self._object()
         found = read_object(self.object)
-        check_text(request.budgets, found.code_nbytes, found.functions)
-        check_stack(request.budgets, self.description["stack"])
-
-    def _selftest(self) -> tuple[contract.Version, Selftest]:
-        """The version that fits every call, with checksums."""
-        last, target = self.versions[-1], find_target("llvm")
-        assert isinstance(target, LLVMTarget)
-        plan = plan_selftest(last.program, self.signature)
-        text = target.emit(plan.program, last.options)
-        layout = target.layout(plan.program)
-        needed = dims.add(layout.workspace.nbytes(0), layout.workspace.own)
-        env = {DimVar(name): value for name, value in plan.extents.items()}
-        nbytes = int(dims.evaluate(needed, env))
-        test = make_selftest(plan, nbytes, f"{self.signature.prefix}_run_selftest")
-        version = contract.Version(
-            last.level, text, layout.symbols[0], last.machine, self.starts[-1]
-        )
-        return version, test
-
-    def _hash(self) -> str:
-        request = self.request
-        known = {request.graph.names[n] for n in request.graph.variables}
-        arrays = {name: value for name, value in request.params.items() if name in known}
-        settings = {
-            "shapes": dict(request.shapes),
-            "dtypes": dict(request.dtypes),
-            "training": request.training,
-        }
-        return model_hash(request.graph, arrays, settings)
+        check_text(self.request.budgets, found.code_nbytes, found.functions)
+        check_stack(self.request.budgets, self.description["stack"])
 
     def _description(self) -> dict[str, Any]:
-        request = self.request
-        made_for = {
-            "platform": self.platform.name,
-            "triple": self.machine.triple,
-            "architecture": self.platform.object_architecture,
-            "cpu": self.machine.cpu,
-            "features": list(self.machine.features),
-            "versions": list(dict.fromkeys(v.machine.cpu for v in self.versions)),
-            "specialised": [dict(e) for e in self.request.special_extents()],
-            "pointer_bits": self.platform.pointer_bits,
-        }
-        return describe(
-            self.signature,
-            self.rules,
-            self.program,
-            model_hash=self.hash,
-            weights=request.weights,
-            block=self.block,
-            machine=made_for,
-            flops=total_flops(self.work),
-            work=self.versions[-1].layout.work,
-            selftest=None if self.selftest is None else self.selftest[1].nbytes,
-            settings={"level": request.options.level, "training": request.training},
-        )
+        """That of the only entry; of several, that of the first one and all of them by name."""
+        rows = {name: entry.description for name, entry in self.entries.items()}
+        first = next(iter(rows.values()))
+        if len(rows) == 1:
+            return first
+        hashes = "".join(row["model_hash"] for row in rows.values()).encode()
+        whole = {"prefix": self.prefix, "model_hash": hashlib.sha256(hashes).hexdigest()}
+        return {**first, **whole, "entries": rows}
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Every exported function."""
+        rows = [entry.description["symbols"].values() for entry in self.entries.values()]
+        return tuple(symbol for row in rows for symbol in row)
 
     def _object(self) -> bytes:
         """Compiled, with the weights put in, described and sealed; nothing in it is undefined."""
@@ -147,52 +83,36 @@ class Parts:
             if not missing:
                 break
             # What the library of a C compiler would give, the object brings along.
-            refuse_undefined(missing, self.platform, self.machine.cpu)
+            refuse_undefined(missing, self.platform, self._least_machine().cpu)
             support = (*support, *missing)
         if self.request.weights == "embedded" and self.block:
-            body = shipped.with_weights(body, self.signature.prefix, self.block)
+            body = shipped.with_weights(body, self.prefix, self.block)
         if is_wasm:
             body = sealed.with_custom_section(body, encoded)
         return sealed.seal(body)
 
     def _stack(self, support: tuple[str, ...]) -> dict[str, Any]:
         """What the exported functions take from the caller's stack."""
-        prefix, roots = self.signature.prefix, tuple(self.description["symbols"].values())
+        tests = frozenset(f"{e.signature.prefix}_selftest" for e in self.entries.values())
         text, machine = self._text(b"", support), self._least_machine()
-        return describe_stack(prefix, stack_use(text, machine, roots, self.request.options.cache))
+        return describe_stack(
+            tests, stack_use(text, machine, self.symbols, self.request.options.cache)
+        )
 
     def _text(self, description: bytes, support: tuple[str, ...]) -> str:
         """The module of the object."""
-        entry = entry_of(
-            self.signature,
-            self.program,
-            self.rules,
-            self.request.weights,
-            self.platform,
-            description,
-            layout_digest(self.signature),
-            hashlib.sha256(self.block).digest(),
-            support,
-            self.selftest,
-        )
-        versions = [
-            contract.Version(
-                v.level,
-                v.text,
-                v.layout.symbols[0],
-                v.machine,
-                start,
-                tuple((DimVar(name), value) for name, value in v.extents.items()),
-            )
-            for v, start in zip(self.versions, self.starts, strict=True)
-        ]
-        return shipped.shipped_text(versions, entry)
+        parts = []
+        for number, entry in enumerate(self.entries.values()):
+            own = (description, support) if number == 0 else (b"", ())
+            parts.append((entry.text(*own, number == 0), entry.signature.prefix))
+        return join_entries(parts)
 
     def _least_machine(self) -> Machine:
-        """What the entry is compiled for: it must run, and refuse, on any processor."""
-        if self.signature.asks_processor:
+        """What the entries are compiled for: they must run, and refuse, on any processor."""
+        first = next(iter(self.entries.values()))
+        if first.signature.asks_processor:
             return machine("x86-64", self.request.platform)
-        return self.machine
+        return first.machine
 
     def full_description(self) -> dict[str, Any]:
         """With what is known of the object only when it is made."""
@@ -210,13 +130,10 @@ class Parts:
         texts: dict[str, tuple[str, Callable[[], str]]] = {
             "h": (f"{name}.h", self._header),
             "json": (f"{name}.json", self._json),
-            "hpp": (f"{name}.hpp", lambda: cpp_header(self.signature, f"{name}.h")),
-            "pc": (f"{name}.pc", lambda: pkg_config(self.signature, name, library)),
-            "cmake": (
-                f"{name}-config.cmake",
-                lambda: cmake_config(self.signature, name, library),
-            ),
-            "pyi": (f"{name}.pyi", lambda: stub(self.signature)),
+            "hpp": (f"{name}.hpp", lambda: self._cpp_header(f"{name}.h")),
+            "pc": (f"{name}.pc", lambda: pkg_config(self.prefix, name, library)),
+            "cmake": (f"{name}-config.cmake", lambda: cmake_config(name, library)),
+            "pyi": (f"{name}.pyi", self._stub),
         }
         objects: dict[str, Callable[[], bytes]] = {
             "o": lambda: self.object,
@@ -230,7 +147,7 @@ class Parts:
             if kind in ADAPTERS:
                 made |= {file: (file, data) for file, data in adapter_files(kind).items()}
             elif kind == "whl":
-                made[kind] = (wheel_name(self.signature.prefix, self.platform.name), self._wheel())
+                made[kind] = (wheel_name(self.prefix, self.platform.name), self._wheel())
             elif kind in texts:
                 file, make = texts[kind]
                 made[kind] = (file, make().encode())
@@ -241,14 +158,16 @@ class Parts:
         return made
 
     def _header(self) -> str:
-        return header_text(
-            self.signature,
-            self.rules,
-            model_hash=self.hash,
-            weights=self.request.weights,
-            selftest=None if self.selftest is None else self.selftest[1].nbytes,
-            stack=self.description["stack"],
-        )
+        stack = self.description["stack"]
+        parts = [entry.header(stack) for entry in self.entries.values()]
+        signatures = [entry.signature for entry in self.entries.values()]
+        return "\n".join([*parts, *entries_header(self.prefix, signatures)])
+
+    def _cpp_header(self, header: str) -> str:
+        return "\n".join(cpp_header(e.signature, header) for e in self.entries.values())
+
+    def _stub(self) -> str:
+        return entries_stub({name: e.signature for name, e in self.entries.items()})
 
     def _json(self) -> str:
         return json.dumps(self.full_description(), indent=1) + "\n"
@@ -257,15 +176,14 @@ class Parts:
         return sealed.seal(link_shared(self.object, self.request.path.name))
 
     def _wheel(self) -> bytes:
-        prefix, platform = self.signature.prefix, self.platform.name
-        return wheel(
-            prefix, platform, self._shared(), self._json(), stub(self.signature), self.hash
-        )
+        model_hash = self.description["model_hash"]
+        platform, shared = self.platform.name, self._shared()
+        return wheel(self.prefix, platform, shared, self._json(), self._stub(), model_hash)
 
     def _archive(self) -> bytes:
-        name = f"{self.signature.prefix}.o"
+        name = f"{self.prefix}.o"
         mark = "_" if self.platform.format == "macho" else ""
-        symbols = [f"{mark}{s}" for s in self.description["symbols"].values()]
+        symbols = [f"{mark}{s}" for s in self.symbols]
         return write_archive(
             {name: self.object}, {name: symbols}, bsd=self.platform.format == "macho"
         )

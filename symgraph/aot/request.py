@@ -14,9 +14,11 @@ from ..compiler import with_updates
 from ..errors import InputError, TargetError
 from ..ir.graph import Graph
 from ..ir.symbol import Expression, Group, Symbol
+from ..kernel import dims
 from ..options import Options, from_environment
 from .budgets import Budgets, budgets_from
 from .kinds import KINDS
+from .names import identifier
 
 WEIGHTS = ("embedded", "file", "pointer")
 
@@ -64,8 +66,76 @@ def chosen_cpus(platform: str, cpu: str | Sequence[str] | None) -> tuple[str | N
     return tuple(dict.fromkeys(given))
 
 
+Outputs = Symbol | Group | Sequence[Symbol]
+
+
+def requests(
+    outputs: Outputs | Mapping[str, Outputs],
+    path: Path,
+    *,
+    name: str | None,
+    ranges: Mapping[str, tuple[int, int]] | None,
+    specialise: Mapping[str, Sequence[int]] | None,
+    updates: Mapping[str, Symbol] | None,
+    **others: Any,
+) -> dict[str, Request]:
+    """The request for each entry by its name; "run" where there is one.
+
+    What is said of extents and updates goes to the entries that have them.
+
+    Raises: InputError, TargetError.
+    """
+    if not isinstance(outputs, Mapping):
+        single = request(
+            outputs,
+            path,
+            name=name,
+            ranges=ranges,
+            specialise=specialise,
+            updates=updates,
+            **others,
+        )
+        return {"run": single}
+    if not outputs:
+        raise InputError("export: the mapping of entries is empty")
+    start, found, unknown = path.name if name is None else name, {}, set(updates or {})
+    wrong = [entry for entry in outputs if identifier(entry) != entry]
+    if wrong:
+        raise InputError(f"export: entry {wrong[0]!r} cannot be part of a C name")
+    extents = {entry: _extents_of(_group(each)) for entry, each in outputs.items()}
+    known = frozenset().union(*extents.values())
+    for entry, each in outputs.items():
+        graph = _group(each).graph
+        own = {n: s for n, s in (updates or {}).items() if n in graph.names.values()}
+        unknown -= set(own)
+        here = {k: v for k, v in (ranges or {}).items() if k in extents[entry] or k not in known}
+        sizes = {k: v for k, v in (specialise or {}).items()
+                 if k in extents[entry] or k not in known}  # fmt: skip
+        found[entry] = request(
+            each, path, name=f"{start}_{entry}", ranges=here, specialise=sizes, updates=own,
+            **others,
+        )  # fmt: skip
+    if unknown:
+        raise InputError(f"export: updates has {sorted(unknown)[0]!r}, which no entry has")
+    return found
+
+
+def _group(outputs: Outputs) -> Expression:
+    return outputs if isinstance(outputs, Expression) else Group(list(outputs))
+
+
+def _extents_of(outputs: Expression) -> frozenset[str]:
+    """The names of the open extents of all variables."""
+    return frozenset(
+        extent.name
+        for node in outputs.graph.variables
+        for dim in node.types[0].shape or ()
+        for extent in dims.dim_vars(dim)
+    )
+
+
 def request(
-    outputs: Symbol | Group | Sequence[Symbol],
+    outputs: Outputs,
     path: str | Path,
     *,
     params: Mapping[str, Any] | None,
@@ -104,7 +174,7 @@ def request(
     if {"so", "whl"} & set(kinds) and target not in ("native", "x86_64-linux", "aarch64-linux"):
         raise TargetError(f"export: no shared library can be linked for {target}; ship the object")
     chosen = (options if options is not None else from_environment()).with_(**changes)
-    expression = outputs if isinstance(outputs, Expression) else Group(list(outputs))
+    expression = _group(outputs)
     return Request(
         graph=with_updates(expression.graph, dict(updates or {})),
         path=where,

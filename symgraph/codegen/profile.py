@@ -43,6 +43,15 @@ class StepTime:
         """Billions of bytes a second."""
         return self.nbytes / max(self.time_ns, 1)
 
+    def part_of(self, flops_per_second: float, bytes_per_second: float) -> float:
+        """What part this step reaches of a machine that can do so much.
+
+        1 is the least time in which its operations, or its bytes, are possible; more means that its
+        bytes came from a cache nearer than that of the rate.
+        """
+        least = max(self.flops / flops_per_second, self.nbytes / bytes_per_second)
+        return least * 1e9 / max(self.time_ns, 1)
+
 
 def step_times(
     program: Program, times: Sequence[int], sizes: Mapping[str, int]

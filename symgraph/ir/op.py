@@ -253,7 +253,8 @@ class Op:
 
     @property
     def channelwise(self) -> bool:
-        """Channel c (axis 1) of the output depends on channel c of the inputs alone."""
+        """Channel c (axis 1) of the output depends on channel c of the inputs, or on those right
+        beside it: it works in whatever layout the channels have."""
         return False
 
     def typed(self, outs: Sequence[TensorType]) -> Op:

@@ -690,12 +690,31 @@ def _simplify_division(atom: Atom, a: Dim, b: Dim, ranges: Ranges) -> Dim:
             if whole is not None:
                 quotient = add(whole, low // b)
                 return quotient if is_div else add(a, mul(quotient, -b))
+        coarse = _coarser(a, b, ranges)
+        if coarse is not None:
+            high_part, step, low_part = coarse
+            if is_div:
+                return floordiv(high_part, b // step)
+            return add(mul(mod(high_part, b // step), step), low_part)
     else:
         low, _ = bounds(a, ranges)
         gap_low, _ = bounds(add(b, mul(add(a, 1), -1)), ranges)
         if low is not None and low >= 0 and gap_low is not None and gap_low >= 0:
             return 0 if is_div else a
     return floordiv(a, b) if is_div else mod(a, b)
+
+
+def _coarser(a: Dim, b: int, ranges: Ranges) -> tuple[Dim, int, Dim] | None:
+    """(q, s, r) with a = s*q + r, 0 <= r < s and s a divisor of b other than 1 and b: then
+    a // b = q // (b/s)."""
+    terms, constant = terms_of(a)
+    for step in sorted({math.gcd(b, c) for _, c in terms} - {1, b}, reverse=True):
+        rest = _make({m: c for m, c in terms if c % step}, constant % step)
+        low, high = bounds(rest, ranges)
+        if low is not None and high is not None and low >= 0 and high < step:
+            whole = exact_quotient(add(a, mul(rest, -1)), step)
+            return None if whole is None else (whole, step, rest)
+    return None
 
 
 def coefficient(dim: Dim, variable: Atom) -> Dim | None:

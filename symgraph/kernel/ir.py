@@ -5,7 +5,7 @@
            | Reduce(kind, axes, body)                      only inside Compute, never in a Kernel
     Stmt   = Block(stmts) | For(var, extent, kind, body) | Alloc(buffer, body)
            | Store(buffer, index, value) | Update(buffer, index, function, value)
-           | If(condition, then, otherwise) | Barrier()
+           | If(condition, then, otherwise) | Barrier() | Prefetch(buffer, index)
     Tensor = Buffer(name, shape, dtype, scope) | Compute(shape, axes, body)   (see compute.py)
     Kernel = name, inputs, outputs, dims, body
 
@@ -369,6 +369,14 @@ class If(Stmt):
 @dataclass(frozen=True, slots=True, eq=False)
 class Barrier(Stmt):
     """All work-items of a group wait for each other."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefetch(Stmt):
+    """buffer[index] will be read soon.  Changes no value, and may point past the buffer's end."""
+
+    buffer: Buffer
+    index: tuple[Dim, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

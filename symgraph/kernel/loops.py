@@ -24,6 +24,7 @@ from . import dims
 from .compute import Compute
 from .dims import Dim, DimVar, LoopVar
 from .functions import FUNCTIONS, REDUCTIONS
+from .groups import split_groups
 from .ir import (
     Alloc,
     Axis,
@@ -120,7 +121,7 @@ def lower(
     plan = plan_stages(outputs)
     targets = [t for stage in plan.stages for t in stage.targets]
     borders = [border for t in targets if (border := fill_border(t)) is not None]
-    body = block(_Emitter(plan).run(), *borders)
+    body = block(split_groups(_Emitter(plan).run()), *borders)
     buffers = tuple(b for b, _ in outputs)
     return Kernel(name, tuple(inputs), buffers, _dims_of(inputs, buffers, plan), body, origin)
 

@@ -30,6 +30,7 @@ from .ir import (
     IndexValue,
     Kernel,
     Load,
+    Prefetch,
     Reduce,
     Select,
     Stmt,
@@ -207,6 +208,8 @@ class Printer:
                 if otherwise is not None:
                     lines += [f"{pad}else:", *self.stmt(otherwise, depth + 1)]
                 return lines
+            case Prefetch(buffer=buffer, index=index):
+                return [f"{pad}prefetch {self.name(buffer)}{self.index(index)}"]
             case Barrier():
                 return [f"{pad}barrier"]
             case _:

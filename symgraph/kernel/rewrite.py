@@ -22,6 +22,7 @@ from .ir import (
     If,
     IndexValue,
     Load,
+    Prefetch,
     Reduce,
     Select,
     Stmt,
@@ -230,6 +231,8 @@ class StmtRewriter:
             case If(condition=condition, then=then, otherwise=otherwise):
                 other = None if otherwise is None else self.stmt(otherwise)
                 return If(self.expr(condition), self.stmt(then), other)
+            case Prefetch(buffer=buffer, index=index):
+                return Prefetch(self.buffer(buffer), self.index(index))
             case Barrier():
                 return stmt
             case _:

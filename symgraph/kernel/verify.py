@@ -26,6 +26,7 @@ from .ir import (
     IndexValue,
     Kernel,
     Load,
+    Prefetch,
     Reduce,
     Select,
     Stmt,
@@ -89,8 +90,21 @@ class _Checker:
                 if otherwise is not None:
                     self.stmt(otherwise)
                 self.conditions -= 1
+            case Prefetch(buffer=buffer, index=index):
+                self._prefetch(buffer, index)
             case _:
                 return
+
+    def _prefetch(self, buffer: Buffer, index: tuple[Dim, ...]) -> None:
+        """As an access, but it may point past the end."""
+        if buffer not in self.visible:
+            raise VerifyError("K1", f"{buffer.name} is used where it does not exist")
+        if len(index) != len(buffer.shape):
+            raise VerifyError(
+                "K1", f"{buffer.name} has {len(buffer.shape)} axes, index has {len(index)}"
+            )
+        for dim in index:
+            self._dim(dim)
 
     def _loop(self, loop: For) -> None:
         if loop.kind not in LOOP_KINDS:

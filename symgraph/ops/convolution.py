@@ -23,7 +23,6 @@ from .base import Array, Gradients, make
 from .convolution_parts import (
     Convolution,
     ConvolutionWeightSum,
-    merge_groups,
     relate_channels,
 )
 from .convolution_phases import Interleave, PhaseWeights
@@ -37,11 +36,10 @@ def convolve(
     x: Symbol, weight: Symbol, bias: Symbol | None, stride: Sizes, padding: Padding,
     dilation: Sizes, groups: int,
 ) -> Symbol:  # fmt: skip
-    """Pad, convolve, and merge the groups."""
+    """Pad, then convolve."""
     inputs = (weight,) if bias is None else (weight, bias)
-    depthwise = groups > 1 and weight.shape is not None and weight.shape[0] == groups
-    y = Convolution(stride, dilation, groups, depthwise)(pad_spatial(x, padding), *inputs)
-    return y if depthwise else merge_groups(y, groups)  # type: ignore[no-any-return]
+    padded = pad_spatial(x, padding)
+    return Convolution(stride, dilation, groups)(padded, *inputs)  # type: ignore[no-any-return]
 
 
 def _known(extents: Sequence[Any] | None, what: str) -> Sizes:
@@ -258,8 +256,7 @@ class _Conv(CompositeOp):
 
     def reference(self, x: Array, weight: Array, bias: Array | None = None) -> Any:
         part = Convolution(self.stride, self.dilation, self.groups)
-        y = part.reference(pad_array(x, self.padding), weight, bias)
-        return y.reshape(y.shape[0], weight.shape[0], *y.shape[y.ndim - len(self.stride) :])
+        return part.reference(pad_array(x, self.padding), weight, bias)
 
 
 @register

@@ -42,15 +42,13 @@ class Convolution(Op):
 
     Without padding, and without turning the kernel round, as the field has it.
 
-    Shapes: x [n, c, *s], weight [o, c/groups, *k], bias [o] -> y [n, o, *p]; with several groups
-    y [n, groups, o/groups, *p], so that every index is affine, unless each group has one output
-    (`depthwise`).   Dtypes: any number, kept.
+    Shapes: x [n, c, *s], weight [o, c/groups, *k], bias [o] -> y [n, o, *p]; output channel o
+    belongs to group o // (channels/groups).   Dtypes: any number, kept.
     """
 
     stride: Sizes
     dilation: Sizes
     groups: int = 1
-    depthwise: bool = False
     name = "convolution"
 
     def layouts(
@@ -58,11 +56,17 @@ class Convolution(Op):
     ) -> tuple[tuple[Layout | None, ...], Layout | None] | None:
         """Channels in blocks, the outputs' innermost in the weight so that a vector holds them."""
         images = Layout(((1, block),))
-        if not images.fits(outs[0].shape) or (self.groups > 1 and not self.depthwise):
+        if not images.fits(outs[0].shape):
             return None
         rest = (None,) * (len(ins) - 2)
-        if self.depthwise and images.fits(ins[0].shape):
+        weight = ins[1].shape
+        assert weight is not None
+        depthwise = self.groups > 1 and weight[:2] == (self.groups, 1)
+        if depthwise:
             return (images, Layout(((0, block),)), *rest), images
+        each = (dims.floordiv(weight[0], self.groups), weight[1])
+        if self.groups > 1 and any(dims.exact_quotient(n, block) is None for n in each):
+            return None  # a vector of channels would hold several groups
         if images.fits(ins[0].shape):
             return (images, Layout(((1, block), (0, block))), *rest), images
         return (None, Layout(((0, block),)), *rest), images
@@ -82,42 +86,33 @@ class Convolution(Op):
         relate_channels(u, xs[1], ws, self.groups)
         if bias is not None:
             u.equal(u.rank(bias, 1, "bias")[0], ws[0], "bias.shape[0] must equal weight.shape[0]")
-        if self.depthwise:
-            u.equal(ws[0], self.groups, "weight.shape[0] must equal groups")
         spatial = window_extents(u, xs[2:], ws[2:], self.stride, self.dilation)
-        return ((xs[0], *self._channels(ws[0]), *spatial),)
-
-    def _channels(self, outputs: Dim) -> tuple[Dim, ...]:
-        return (outputs,) if self.depthwise else grouped_extents(outputs, self.groups)
+        return ((xs[0], ws[0], *spatial),)
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Compute:
-        many = self.groups > 1 and not self.depthwise
         inputs, outputs = weight.shape[1], dims.floordiv(weight.shape[0], self.groups)
         kernel = weight.shape[2:]
 
-        def element(n: Any, *i: Any) -> Any:
-            group, o, place = (i[0], i[1], i[2:]) if many else (0, i[0], i[1:])
-            channel = group * outputs + o if many else o
-            group = channel if self.depthwise else group
+        def element(n: Any, o: Any, *place: Any) -> Any:
+            group = o if outputs == 1 else o // outputs
 
             def term(c: Any, *k: Any) -> Any:
                 taps = zip(place, k, self.stride, self.dilation, strict=True)
                 position = tuple(p * s + t * d for p, t, s, d in taps)
                 source = group * inputs + c if self.groups > 1 else c
-                return pick(x, n, source, *position) * pick(weight, channel, c, *k)
+                return pick(x, n, source, *position) * pick(weight, o, c, *k)
 
             total = reduce("sum", (inputs, *kernel), term)
-            return total if bias is None else total + bias[channel]
+            return total if bias is None else total + bias[o]
 
         pairs = zip(x.shape[2:], kernel, self.stride, self.dilation, strict=True)
         spatial = tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in pairs)
-        return compute((x.shape[0], *self._channels(weight.shape[0]), *spatial), element)
+        return compute((x.shape[0], weight.shape[0], *spatial), element)
 
     def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
         from .convolution import ConvolutionInputGradient, ConvolutionWeightGradient
 
         (g,), (x, weight) = grads, ins[:2]
-        g = g if self.depthwise else merge_groups(g, self.groups)
         none = ((0, 0),) * len(self.stride)
         attributes = (self.stride, none, self.dilation, self.groups)
         result = [
@@ -138,18 +133,14 @@ class Convolution(Op):
             v = np.moveaxis(np.split(seen, g, axis=1)[group], 1, 1 + len(spatial))
             part = v.reshape(n * math.prod(spatial), w.shape[1]) @ w.T
             parts.append(np.moveaxis(part.reshape(n, *spatial, o // g), -1, 1))
-        y = np.stack(parts, axis=1)
-        if bias is not None:
-            y = y + bias.reshape(1, g, o // g, *(1,) * len(spatial))
-        if self.depthwise:
-            return y[:, :, 0]
-        return y if g > 1 else y[:, 0]
+        y = np.concatenate(parts, axis=1)
+        return y if bias is None else y + bias.reshape(1, o, *(1,) * len(spatial))
 
     def absorb_affine(
         self, ins: tuple[Symbol, ...], axis: int | None, scale: Symbol | None, shift: Symbol | None
     ) -> Symbol | None:
         """A scale and a shift of each output channel go into weight and bias."""
-        if axis not in (None, 1) or (self.groups > 1 and not self.depthwise):
+        if axis not in (None, 1):
             return None
         x, weight = ins[:2]
         bias = ins[2] if len(ins) > 2 else None
@@ -181,11 +172,6 @@ def relate_channels(u: Unifier, channels: Dim, weight: tuple[Dim, ...], groups: 
     outputs = u.resolve(weight[0])
     if isinstance(outputs, int) and outputs % groups:
         u.fail(f"weight.shape[0] must be a multiple of groups {groups}, got {outputs}")
-
-
-def merge_groups(y: Any, groups: int) -> Any:
-    """[n, groups, c, *s] <-> [n, groups*c, *s]: the row-major elements stay in place."""
-    return y if groups == 1 else make("reshape", y, shape=(0, -3, -2))
 
 
 @register
@@ -246,7 +232,7 @@ class ConvolutionWeightSum(Op):
         none = ((0, 0),) * len(self.stride)
         to_x = ConvolutionInputGradient(self.stride, none, self.dilation, self.groups)(g, w, x)
         to_g = Convolution(self.stride, self.dilation, self.groups)(x, w)
-        return (to_x, merge_groups(to_g, self.groups), None)
+        return (to_x, to_g, None)
 
     def reference(self, x: Array, g: Array, like: Array) -> Any:
         rank = len(self.stride)
@@ -267,7 +253,7 @@ Convolution.samples = (
     Sample(Convolution((1, 1), (1, 1)), ((2, 3, 5, 7), (4, 3, 3, 2), (4,))),
     Sample(Convolution((2, 1), (1, 2)), ((1, 3, 9, 17), (5, 3, 2, 3))),
     Sample(Convolution((1, 2), (1, 1), 3), ((2, 6, 4, 7), (9, 2, 3, 2), (9,))),
-    Sample(Convolution((1, 2), (1, 1), 4, True), ((2, 8, 4, 7), (4, 2, 3, 2), (4,))),
+    Sample(Convolution((1, 2), (1, 1), 4), ((2, 8, 4, 7), (4, 2, 3, 2), (4,))),
     Sample(Convolution((3,), (1,)), ((2, 3, 11), (5, 3, 4), (5,)), dtype="float64"),
     Sample(Convolution((1, 1, 1), (1, 1, 1)), ((1, 2, 3, 5, 4), (3, 2, 2, 3, 1))),
     Sample(Convolution((1, 1), (1, 1)), ((0, 3, 5, 7), (4, 3, 3, 2))),

@@ -31,6 +31,11 @@ class ChannelWindowSum(Op):
     after: int
     name = "channel_window_sum"
 
+    @property
+    def channelwise(self) -> bool:
+        """The channels that it reads beside its own lie in the same vectors or the next ones."""
+        return True
+
     def infer_shape(self, u: Unifier, x: ShapeView) -> tuple[Any, ...]:
         if x.rank is not None:
             u.at_least(x, 2, "x")
@@ -84,12 +89,23 @@ class LocalResponseNorm(CompositeOp):
     def forward(self, x: Symbol) -> Symbol:
         before = self.size // 2
         total = ChannelWindowSum(before, self.size - 1 - before)(make("square", x))
-        return x * make("power", total * (self.alpha / self.size) + self.k, -self.beta)
+        base = total * (self.alpha / self.size) + self.k
+        root = _quarters(base, self.beta)
+        return x * make("power", base, -self.beta) if root is None else x / root
 
     def reference(self, x: Array) -> Any:
         before = self.size // 2
         sums = ChannelWindowSum(before, self.size - 1 - before).reference(x.astype(np.float64) ** 2)
         return (x / (self.k + self.alpha / self.size * sums) ** self.beta).astype(x.dtype)
+
+
+def _quarters(base: Symbol, exponent: float) -> Symbol | None:
+    """base ** exponent by square roots, which are exact and quick, for 1/4, 1/2, 3/4 and 1."""
+    if exponent not in (0.25, 0.5, 0.75, 1.0):
+        return None
+    half = make("sqrt", base)
+    parts = {0.25: make("sqrt", half), 0.5: half, 0.75: half * make("sqrt", half), 1.0: base}
+    return parts[exponent]
 
 
 def local_response_norm(
@@ -116,4 +132,7 @@ LocalResponseNorm.samples = (
     Sample(LocalResponseNorm(3), ((2, 17),)),
     Sample(LocalResponseNorm(), ((2, 7, 3, 5),)),
     Sample(LocalResponseNorm(4, 0.5, 0.6, 2.0), ((2, 3, 5),), dtype="float64"),
+    Sample(LocalResponseNorm(2, 0.5, 0.5, 2.0), ((2, 17, 3),)),
+    Sample(LocalResponseNorm(3, 0.5, 0.25, 2.0), ((2, 5, 3),)),
+    Sample(LocalResponseNorm(3, 0.5, 1.0, 2.0), ((3, 2),), dtype="float64"),
 )

@@ -8,6 +8,7 @@ import pytest
 
 import symgraph as sg
 from symgraph.cli import main
+from symgraph.codegen.profile import StepTime
 from symgraph.errors import TargetError
 
 
@@ -71,10 +72,33 @@ def test_the_command_prints_kernels_and_writes_a_trace(tmp_path, capsys) -> None
     assert status == 0
     assert "GFLOP/s" in text and "fc1" in text and "each at its least" in text
     events = json.loads(trace.read_text())["traceEvents"]
-    rows = json.loads(figures.read_text())
+    found = json.loads(figures.read_text())
+    rows = found["kernels"]
     assert len(events) == len(rows) > 4
+    assert "roof" in text and "on 1 threads, measured in the same run" in text
+    assert found["machine"]["threads"] == 1 and found["machine"]["gflops"] > 0.1
+    assert found["total_ns"] == sum(row["time_ns"] for row in rows)
+    assert sum(row["share"] for row in rows) == pytest.approx(1.0)
+    least = max(
+        rows[1]["flops"] / found["machine"]["gflops"],
+        rows[1]["nbytes"] / found["machine"]["gbytes"],
+    )
+    assert rows[1]["roof"] == pytest.approx(least / rows[1]["time_ns"])
+    assert events[1]["args"]["part of the roof"] == pytest.approx(rows[1]["roof"])
     assert events[1]["ts"] == pytest.approx(events[0]["dur"])
     assert {"name", "nodes", "operators", "time_ns", "flops", "nbytes", "gflops"} <= set(rows[0])
+
+
+def test_targets_without_a_processor_of_their_own_show_no_roof(capsys) -> None:
+    command = ["time", "mlp", "--shape", "x=2,784", "--repeat", "1", "--target", "interp"]
+    assert main([*command, "--kernels"]) == 0
+    assert "measured in the same run" not in capsys.readouterr().out
+
+
+def test_the_part_of_the_roof_is_the_slower_of_operations_and_bytes() -> None:
+    step = StepTime("s", (), (), 1000, 5000, 300)
+    assert step.part_of(10e9, 1e9) == pytest.approx(0.5)
+    assert step.part_of(100e9, 1e9) == pytest.approx(0.3)
 
 
 def test_equal_kernels_are_compiled_once() -> None:

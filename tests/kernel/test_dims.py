@@ -40,6 +40,22 @@ def test_simplify_uses_loop_ranges() -> None:
     assert dims.simplify((I * 8 + J + 1) // 8, ranges) != I
 
 
+def test_simplify_divides_blocks_by_larger_blocks() -> None:
+    ranges = {I: (0, 15), J: (0, 7)}
+    assert dims.simplify((I * 8 + J) // 32, ranges) == I // 4
+    assert dims.simplify((I * 8 + J) % 32, ranges) == I % 4 * 8 + J
+    assert dims.simplify((I * 8 + J) // 20, ranges) == (I * 8 + J) // 20
+    assert dims.simplify((I * 8 + J + 1) // 32, ranges) != I // 4
+    for i in range(16):
+        for j in range(8):
+            env = {I: i, J: j}
+            for b in (16, 24, 32, 40):
+                for make in (dims.floordiv, dims.mod):
+                    exact = make(i * 8 + j + 3, b)
+                    got = dims.simplify(make(I * 8 + J + 3, b), ranges)
+                    assert dims.substitute(got, env) == exact
+
+
 def test_extrema_are_decided_when_the_sign_is_known() -> None:
     assert dims.minimum(N + 1, N) is N
     assert dims.maximum(N, 0) is N

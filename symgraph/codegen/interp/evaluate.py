@@ -34,6 +34,7 @@ from ...kernel.ir import (
     IndexValue,
     Kernel,
     Load,
+    Prefetch,
     Select,
     Stmt,
     Store,
@@ -89,6 +90,8 @@ class Evaluator:
                 self.update(stmt)
             case If():
                 self.branch(stmt)
+            case Prefetch():
+                pass
             case Barrier():
                 pass
             case _:

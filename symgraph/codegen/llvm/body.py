@@ -61,6 +61,8 @@ class BodyEmitter(Indices):
             zip((d.buffer for d in program.constants), constant_layout(program)[0], strict=True)
         )
         self.has_team = has_team
+        self.most_items = 0
+        """Of a stage that is cut into chunks."""
         self.variables[PARTS] = (0, "%parts")
         self.ranges[PARTS] = (1, None)
 
@@ -77,6 +79,9 @@ class BodyEmitter(Indices):
         builder.place(inside)
         self.steps(calls)
         builder.line("ret void")
+        if self.most_items:
+            room = f"%counts = alloca [{self.most_items} x i64], align 8"
+            builder.blocks[0].lines.insert(0, room)
         ready.lines.append(f"br label %{inside.name}")
         return builder.text(f"define internal void @{symbol}({PARAMETERS}) nounwind")
 
@@ -193,16 +198,16 @@ class BodyEmitter(Indices):
         """Chunks as long as there are any; then the stage is over."""
         builder = self.builder
         counts = [self._count(item) for item in stage]
-        total: Dim = 0
-        for count in counts:
-            total = dims.add(total, count)
         name = team.declare_next(builder.module, self.machine)
         ask, run = builder.block("ask"), builder.block("chunk")
-        total_text = self.scalar(total)
+        self.most_items = max(self.most_items, len(stage))
+        for number, count in enumerate(counts):
+            slot = builder.pure(f"getelementptr i64, ptr %counts, i64 {number}")
+            builder.line(f"store i64 {self.scalar(count)}, ptr {slot}, align 8")
         builder.line(f"br label %{ask.name}")
         builder.place(ask)
         chunk = builder.fresh()
-        builder.line(f"{chunk} = call i64 @{name}(ptr %member, i64 {total_text})")
+        builder.line(f"{chunk} = call i64 @{name}(ptr %member, ptr %counts, i64 {len(stage)})")
         some = builder.pure(f"icmp sge i64 {chunk}, 0")
         builder.line(f"br i1 {some}, label %{run.name}, label %{after.name}")
         builder.place(run)

@@ -16,7 +16,6 @@ from .contract import (
     Version,
     body_symbol,
     check_symbol,
-    weights_symbol,
 )
 from .versions import version_symbol
 
@@ -123,7 +122,7 @@ class CheckedEntry(Caller):
         """The address of a version's weights."""
         match self.shipped.weights:
             case "embedded" if self.shipped.weights_nbytes:
-                start = f"@{weights_symbol(self.shipped.prefix)}"
+                start = f"@{self.shipped.weights_data}"
             case "file":
                 start, offset = self.context(CONSTANTS), offset + WEIGHTS_HEADER_BYTES
             case "pointer":

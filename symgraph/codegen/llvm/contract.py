@@ -211,6 +211,8 @@ class Shipped:
     interface     a symbol that the header refers to, none: no such symbol
     description   bytes for the section of the description; none: no such section
     selftest   a version with checksums and its case, none when there is no self-test
+    home       what the symbols of the whole object begin with, where it has several entries
+    has_weights   the module defines the embedded weights; another entry's does otherwise
     support    functions that the processor needs instead of instructions (see support.py)
     """
 
@@ -232,6 +234,13 @@ class Shipped:
     description: bytes = b""
     support: tuple[str, ...] = ()
     selftest: tuple[Version, Selftest] | None = None
+    home: str = ""
+    has_weights: bool = True
+
+    @property
+    def weights_data(self) -> str:
+        """The symbol of the weights: those of the object, whose entries share them."""
+        return weights_symbol(self.home or self.prefix)
 
 
 def weights_symbol(prefix: str) -> str:

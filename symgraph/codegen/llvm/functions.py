@@ -8,6 +8,7 @@ It runs the iterations begin .. end-1 of the phase's shared loop, or all of a ph
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from ...kernel.dims import Dim
 from ...kernel.ir import Buffer, Kernel
@@ -17,6 +18,7 @@ from .machine import Machine
 from .memory import Memory
 from .phases import KernelPhases, Phase
 from .statements import Range, Statements
+from .touched import Touched, touched
 
 ATTRIBUTES = "nounwind"
 
@@ -29,12 +31,17 @@ class Sharing:
     read_only: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PhaseFunction:
     """The name of a phase's function."""
 
     phase: Phase
     name: str
+
+    @cached_property
+    def touched(self) -> tuple[Touched, ...]:
+        """The elements of the kernel's buffers that the phase touches."""
+        return touched(self.phase.body)
 
 
 class _Body(Statements):

@@ -18,6 +18,9 @@ from .types import Value, literal, memory_type, register_type, splat, suffix, ve
 MOST_STRIDE = 4
 """Strides up to this one are loaded as whole vectors and shuffled."""
 
+MOST_RUNS = 3
+"""Lanes that are neighbours in memory but for so many pieces are loaded piece by piece."""
+
 
 @dataclass(eq=False, slots=True)
 class Memory:
@@ -115,6 +118,9 @@ class MemoryAccess(Indices):
         short = stride is not None and 1 < stride <= MOST_STRIDE
         if stride is not None and short and not unsafe and mask == self.vector.own_mask:
             return self._load_strided(buffer, place, self.base(offset), stride)
+        runs = self._runs(offset) if self.machine.masked else None
+        if runs is not None:
+            return self._load_runs(buffer, place, runs, mask)
         return self._gather(buffer, place, offset, mask)
 
     def _inside(self, buffer: Buffer, index: tuple[Dim, ...]) -> bool:
@@ -202,6 +208,41 @@ class MemoryAccess(Indices):
                                      f"<{lanes} x i32> <{words}>")  # fmt: skip
         return self.arithmetic.from_memory(text, buffer.dtype, lanes)
 
+    def _runs(self, offset: Dim) -> list[tuple[int, int, Dim]] | None:
+        """(first lane, lanes, offset of lane 0 if all went on like these) for lanes that are
+        neighbours in memory; None for too many pieces."""
+        values = self.lane_values(offset)
+        if values is None:
+            return None
+        runs: list[tuple[int, int, Dim]] = []
+        for lane, value in enumerate(values):
+            start = dims.add(value, -lane)
+            if runs and runs[-1][2] == start:
+                runs[-1] = (runs[-1][0], runs[-1][1] + 1, start)
+            else:
+                runs.append((lane, 1, start))
+        return runs if len(runs) <= MOST_RUNS else None
+
+    def _load_runs(
+        self, buffer: Buffer, place: Memory, runs: list[tuple[int, int, Dim]], mask: str | None
+    ) -> Value:
+        """A masked load for each piece, on top of those before it."""
+        assert self.vector is not None
+        lanes, size = self.vector.lanes, buffer.dtype.nbytes
+        type, masks = vector(memory_type(buffer.dtype), lanes), vector("i1", lanes)
+        name = f"@llvm.masked.load.{suffix(memory_type(buffer.dtype), lanes)}.p0"
+        self.builder.declare(f"declare {type} {name}(ptr, {masks}, {type})")
+        text = "zeroinitializer"
+        for first, count, start in runs:
+            bits = (f"i1 {'true' if first <= n < first + count else 'false'}" for n in range(lanes))
+            part = f"<{', '.join(bits)}>"
+            if mask is not None:
+                part = self.builder.pure(f"and {masks} {mask}, {part}")
+            pointer = self.pointer(buffer, start)
+            text = self._memory_load(f"call {type} {name}(ptr align {size} {pointer}, "
+                                     f"{masks} {part}, {type} {text})", place)  # fmt: skip
+        return self.arithmetic.from_memory(text, buffer.dtype, lanes)
+
     def _gather(self, buffer: Buffer, place: Memory, offset: Dim, mask: str | None) -> Value:
         """Element by element; with a mask, those of inactive lanes are not touched."""
         assert self.vector is not None
@@ -265,6 +306,12 @@ class MemoryAccess(Indices):
         wide = new(f"shufflevector {type} {first}, {type} poison, <{lanes} x i32> zeroinitializer")
         numbers = ", ".join(f"i64 {n}" for n in range(lanes))
         return new(f"icmp sgt {type} {wide}, <{numbers}>")
+
+    def prefetch(self, buffer: Buffer, index: tuple[Dim, ...]) -> None:
+        """Bring the line of an element into the second cache."""
+        self.builder.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        pointer = self.pointer(buffer, self.element_offset(buffer, index))
+        self.builder.line(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 2, i32 1)")
 
     # -- stores --------------------------------------------------------------------------------
 

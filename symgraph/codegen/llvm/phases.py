@@ -35,6 +35,10 @@ from ...kernel.rewrite import walk
 from .abi import ALIGNMENT
 from .statements import STACK_LIMIT
 
+STORE_COST = 4
+"""Instructions that one store to memory counts as: it stands for the traffic of its operands too,
+which are used once where they are not in registers."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phase:
@@ -163,8 +167,8 @@ def _cost(stmt: Stmt, ranges: Ranges) -> Dim:
         case If(then=then, otherwise=otherwise):
             other: Dim = 0 if otherwise is None else _cost(otherwise, ranges)
             return dims.maximum(_cost(then, ranges), other)
-        case Store(value=value) | Update(value=value):
-            return 1 + _expression_cost(value)
+        case Store(buffer=buffer, value=value) | Update(buffer=buffer, value=value):
+            return (1 if buffer.scope == "register" else STORE_COST) + _expression_cost(value)
         case _:
             return 0
 

@@ -103,7 +103,9 @@ PLATFORMS: Mapping[str, Platform] = {
         ),
         Platform("riscv64-linux", "riscv64-unknown-linux-gnu", "elf", _RISCV, abi="lp64d"),
         Platform("armv7-linux", "armv7-unknown-linux-gnueabihf", "elf", _ARM7, 32),
-        Platform("thumbv7em", "thumbv7em-none-eabihf", "elf", _CORTEX_M, 32),
+        # In full: LLVM takes the short form's "eabihf" for an operating system, and then passes
+        # floats in integer registers.
+        Platform("thumbv7em", "thumbv7em-unknown-none-eabihf", "elf", _CORTEX_M, 32),
         Platform("wasm32", "wasm32-unknown-unknown", "wasm", _WASM, 32),
     )
 }

@@ -30,7 +30,7 @@ from .pool import available_processors, get_pool
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_ENTRY = ctypes.CFUNCTYPE(
+ENTRY = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
 )
 
@@ -63,7 +63,7 @@ class LLVMRunner:
         self.single = single
         self.layout = layout
         self._loaded = loaded
-        self._entries = tuple(_ENTRY(address) for address in loaded.addresses)
+        self._entries = tuple(ENTRY(address) for address in loaded.addresses)
         self._hosts = tuple(s for s in program.steps if isinstance(s, HostStep))
         self._idle: list[Workspace] = []
         self._sizes: dict[tuple[int, ...], int] = {}
@@ -256,8 +256,15 @@ def _aligned(nbytes: int) -> Workspace:
 
 
 def _constant_block(program: Program) -> Workspace:
-    """Every constant at its place in one block."""
+    """Every constant at its place in one block; that in which they lie already, where they do."""
     offsets, nbytes = constant_layout(program, abi.ALIGNMENT)
+    places = [_address(data.array) for data in program.constants]
+    base = places[0] if places else 0
+    in_place = all(p == base + o for p, o in zip(places, offsets, strict=True))
+    whole = all(data.array.flags.c_contiguous for data in program.constants)
+    if places and in_place and whole and base % abi.ALIGNMENT == 0:
+        first = program.constants[0].array
+        return Workspace(first, base, nbytes)
     result = _aligned(nbytes)
     for data, offset in zip(program.constants, offsets, strict=True):
         raw = np.ascontiguousarray(data.array).reshape(-1).view(np.uint8)

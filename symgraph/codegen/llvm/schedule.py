@@ -7,10 +7,12 @@ level 2   contractions tiled into registers as well
 
 from __future__ import annotations
 
-from ...kernel.ir import Alloc, Block, For, Kernel
+from ...kernel.ir import Alloc, Block, For, If, Kernel
 from ...kernel.transform.collapse import collapse, flatten_axes
 from ...kernel.transform.drop_unit_loops import drop_unit_loops
 from ...kernel.transform.hoist_scalars import hoist_scalars
+from ...kernel.transform.locate import uses
+from ...kernel.transform.sink_condition import loops_of_branches, sink_condition
 from ...kernel.transform.unroll_choices import unroll_choices
 from .machine import Machine
 from .phases import cost
@@ -18,11 +20,15 @@ from .schedule_contraction import tile_contraction
 from .schedule_loops import vectorise_kernel
 from .schedule_parts import tile_parts
 
-SHARED_ITERATIONS = 16
-"""A shared loop should have at least so many iterations."""
+SHARED_ITERATIONS = 96
+"""A shared loop should have at least so many iterations: threads then wait for little of the last
+one, whatever their number."""
 
-HEAVY = 200
+HEAVY = 24
 """Instructions of a body beside which working out merged indices does not count."""
+
+HEAVY_OPEN = 200
+"""The same where that means dividing by open extents."""
 
 
 def schedule_kernel(
@@ -50,21 +56,27 @@ def share(kernel: Kernel) -> Kernel:
         loop = _too_short(kernel)
         if loop is None:
             return kernel
+        if isinstance(loop.body, If):
+            kernel = sink_condition(kernel, loop.var)
         kernel = collapse(kernel, loop.var)
 
 
 def _too_short(kernel: Kernel) -> For | None:
+    """A shared loop of few iterations with another one inside."""
     body = kernel.body
     while isinstance(body, Alloc):
         body = body.body
     for stmt in body.stmts if isinstance(body, Block) else (body,):
         if not isinstance(stmt, For) or stmt.kind != "parallel":
             continue
-        inner = stmt.body
-        long = isinstance(stmt.extent, int) and stmt.extent >= SHARED_ITERATIONS
-        if long or not isinstance(inner, For) or inner.kind != "parallel":
+        if isinstance(stmt.extent, int) and stmt.extent >= SHARED_ITERATIONS:
+            continue
+        branches = loops_of_branches(stmt)
+        inner = stmt.body if branches is None else branches[1]
+        if not isinstance(inner, For) or inner.kind != "parallel" or uses(inner.extent, stmt.var):
             continue
         work = cost(inner.body)
-        if not isinstance(work, int) or work >= HEAVY:
+        least = HEAVY if isinstance(inner.extent, int) else HEAVY_OPEN
+        if not isinstance(work, int) or work >= least:
             return stmt
     return None

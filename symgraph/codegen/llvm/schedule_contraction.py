@@ -25,6 +25,7 @@ from ...kernel.transform.jam import jam
 from ...kernel.transform.stage import read_packed, stage
 from ...kernel.transform.vectorise_reduction import vectorise_reduction_loop
 from .contraction import Contraction, recognise, replace_contraction
+from .look_ahead import look_ahead
 from .machine import Machine
 from .schedule_loops import MOST_LANES, widest
 from .strides import Access
@@ -120,11 +121,15 @@ def _columns(found: Contraction, tile: Tile) -> Stmt:
 
 
 class Piece:
-    """Part of an axis: where it starts, how many tile steps it has, what is left of the axis."""
+    """Part of an axis: where it starts, how many tile steps it has, what is left of the axis, and
+    the number of the tile."""
 
-    __slots__ = ("left", "start", "steps")
+    __slots__ = ("left", "number", "start", "steps")
 
-    def __init__(self, start: Dim, steps: int, left: Dim | None = None) -> None:
+    def __init__(
+        self, start: Dim, steps: int, left: Dim | None = None, number: Dim | None = None
+    ) -> None:
+        self.number = number
         self.start = start
         self.steps = steps
         self.left = left
@@ -149,7 +154,11 @@ def _column_tile(found: Contraction, tile: Tile, rows: Piece, columns: Piece) ->
         active = dims.Minimum(tile.lanes, room) if not isinstance(room, int) else min(
             tile.lanes, room)  # fmt: skip
     loops.append(For(lane, active, "vector", nothing, tile.lanes))
-    return jam(loops, Substitute(values).stmt(found.inner))
+    tiled = jam(loops, Substitute(values).stmt(found.inner))
+    first: dict[LoopVar, Dim] = {
+        v: dims.substitute(d, {row: 0, lane: 0}) for v, d in values.items()
+    }
+    return look_ahead(tiled, found, tile, first, vector, rows.number)
 
 
 # -- lanes along the summed loop -------------------------------------------------------------------
@@ -230,10 +239,11 @@ def _rows(extent: Dim, most: int, make: Callable[[Piece], Stmt]) -> Stmt:
         high = -(-extent // tiles)
         taller = tiles - (tiles * high - extent)
         if taller == tiles:
-            return _loop(var, tiles, make(Piece(dims.mul(var, high), high)))
+            return _loop(var, tiles, make(Piece(dims.mul(var, high), high, None, var)))
         rest = dims.add(dims.mul(dims.add(var, -taller), high - 1), taller * high)
-        return _loop(var, tiles, If(_below(var, taller), make(Piece(dims.mul(var, high), high)),
-                                    make(Piece(rest, high - 1))))  # fmt: skip
+        tall = make(Piece(dims.mul(var, high), high, None, var))
+        short = make(Piece(rest, high - 1, None, var))
+        return _loop(var, tiles, If(_below(var, taller), tall, short))
     full = dims.floordiv(extent, most)
     start = dims.mul(var, most)
     left = dims.add(extent, dims.mul(full, -most))

@@ -23,6 +23,9 @@ MOST_LANES = 16
 WORTHWHILE = 0.8
 """Vectors must cost at most this part of what scalars cost."""
 
+MOST_WRITTEN_OUT = 16
+"""Iterations of short loops inside vectors that are written out: windows of images and channels."""
+
 SHORTEST_REDUCTION = 8
 """Constant reductions below this stay scalar: adding up the lanes would cost more."""
 
@@ -50,7 +53,7 @@ class Vectorise(StmtRewriter):
             order = [n.var for n in nest if n.var != chosen] + [chosen]
             try:
                 ordered = nest_in_order(nest, order)
-                return _innermost(ordered, lanes)
+                return WriteOut().stmt(_innermost(ordered, lanes))
             except ScheduleError:
                 pass
         body = self.stmt(nest[-1].body)
@@ -71,6 +74,28 @@ class Vectorise(StmtRewriter):
     def lanes(self, body: Stmt) -> int:
         """Lanes of the widest type that the body works in."""
         return min(MOST_LANES, self.machine.lanes(widest(body)))
+
+
+class WriteOut(StmtRewriter):
+    """Short loops inside vectors written out, so that their indices are known."""
+
+    def __init__(self) -> None:
+        self.room = 0
+
+    def stmt(self, stmt: Stmt) -> Stmt:
+        if not isinstance(stmt, For):
+            return super().stmt(stmt)
+        room = self.room
+        if stmt.kind == "vector":
+            self.room = MOST_WRITTEN_OUT
+        elif stmt.kind == "serial" and isinstance(stmt.extent, int) and 0 < stmt.extent <= room:
+            self.room //= stmt.extent
+            stmt = For(stmt.var, stmt.extent, "unroll", stmt.body)
+        else:
+            self.room = 0
+        new = super().stmt(stmt)
+        self.room = room
+        return new
 
 
 def has_vectors(stmt: Stmt) -> bool:

@@ -24,7 +24,6 @@ from .contract import (
     Shipped,
     Version,
     body_symbol,
-    weights_symbol,
 )
 from .messages import messages_text
 from .selftest import TestWeights, selftest_text, words_at
@@ -79,7 +78,7 @@ def _selftest_text(shipped: Shipped, number: int, asks: bool) -> str:
     elif shipped.weights == "pointer":
         weights = TestWeights(skip=version.weights_offset, alignment=abi.ALIGNMENT)
     elif shipped.weights_nbytes:
-        start = f"@{weights_symbol(shipped.prefix)}"
+        start = f"@{shipped.weights_data}"
         weights = TestWeights(f"getelementptr (i8, ptr {start}, i64 {version.weights_offset})")
     placed = replace(test, symbol=version_symbol(test.symbol, number))
     level = version.level if asks else 0
@@ -96,13 +95,13 @@ def _weights_text(shipped: Shipped) -> str:
 
     `externally_initialized` keeps the compiler from folding loads of what it believes to be zeros.
     """
-    if shipped.weights != "embedded" or not shipped.weights_nbytes:
+    if shipped.weights != "embedded" or not (shipped.weights_nbytes and shipped.has_weights):
         return ""
-    marker = weights_marker(shipped.prefix)
+    marker = weights_marker(shipped.home or shipped.prefix)
     rest = shipped.weights_nbytes - len(marker)
     type = f"<{{ [{len(marker)} x i8], [{rest} x i8] }}>"
     return (
-        f"@{weights_symbol(shipped.prefix)} = internal externally_initialized constant {type} "
+        f"@{shipped.weights_data} = internal externally_initialized constant {type} "
         f'<{{ [{len(marker)} x i8] c"{escaped(marker)}", [{rest} x i8] zeroinitializer }}>, '
         f'section "{shipped.sections.weights}", align 4096\n'
     )

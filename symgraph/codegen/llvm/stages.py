@@ -20,6 +20,7 @@ from ...kernel.dims import Dim
 from .functions import PhaseFunction
 from .overlaps import Overlaps
 from .phases import Phase
+from .touched import Touched
 
 SERIAL_CUTOFF = 6000
 """Estimated instructions (about 1.5 us) below which sharing a phase does not pay."""
@@ -39,6 +40,11 @@ class PhaseCall:
     @property
     def phase(self) -> Phase:
         return self.function.phase
+
+    @property
+    def touched(self) -> tuple[Touched, ...]:
+        """The elements of the kernel's buffers that this phase touches."""
+        return self.function.touched
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,8 +119,10 @@ def _conflict(item: Item, call: PhaseCall, overlaps: Overlaps) -> bool:
 
 
 def _depends(first: PhaseCall, then: PhaseCall, overlaps: Overlaps) -> bool:
-    """They touch the same bytes and one of them writes there, or are parts of one kernel."""
-    if first.step is then.step or (first.uses_shared and then.uses_shared):
+    """They touch the same bytes and one of them writes there."""
+    if first.step is then.step:
+        return not _are_apart(first, then, overlaps)
+    if first.uses_shared and then.uses_shared:
         return True
 
     def common(a: Iterable[ProgramBuffer], b: tuple[ProgramBuffer, ...]) -> bool:
@@ -122,3 +130,22 @@ def _depends(first: PhaseCall, then: PhaseCall, overlaps: Overlaps) -> bool:
 
     touched = then.step.arguments
     return common(first.step.writes, touched) or common(first.step.reads, then.step.writes)
+
+
+def _are_apart(first: PhaseCall, then: PhaseCall, overlaps: Overlaps) -> bool:
+    """Two phases of one kernel: what one writes, the other does not touch."""
+    places = dict(zip(first.step.kernel.params, first.step.arguments, strict=True))
+    for a in first.touched:
+        for b in then.touched:
+            if not (a.is_written or b.is_written):
+                continue
+            if a.buffer is b.buffer:
+                if not a.is_apart(b):
+                    return False
+            elif (
+                a.buffer in places
+                and b.buffer in places
+                and overlaps.may_overlap(places[a.buffer], places[b.buffer])
+            ):
+                return False
+    return True

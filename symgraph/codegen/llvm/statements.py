@@ -22,6 +22,7 @@ from ...kernel.ir import (
     For,
     If,
     Load,
+    Prefetch,
     Stmt,
     Store,
     Update,
@@ -80,6 +81,8 @@ class Statements(Expressions):
                 self._update(stmt)
             case If():
                 self._if(stmt)
+            case Prefetch(buffer=buffer, index=index):
+                self.prefetch(buffer, index)
             case Barrier():
                 pass  # one thread runs the whole body
             case _:

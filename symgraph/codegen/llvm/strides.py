@@ -16,6 +16,12 @@ UNKNOWN_EXTENT = 16
 GATHER_COST = 1.5
 """An element taken alone into a vector, against one scalar access."""
 
+LEAST_RUN = 16
+"""Elements of a block within which neighbours stay neighbours."""
+
+BROKEN_COST = 3.0
+"""A vector of neighbours that lie in two pieces, against one scalar access."""
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -84,6 +90,26 @@ def stride(access: Access, var: LoopVar) -> Dim | None:
     return result
 
 
+def runs_on(access: Access, var: LoopVar) -> bool:
+    """Neighbouring iterations are neighbours in memory but where a block ends: the index holds
+    (var+a) // b and (var+a) % b, as one of channels in blocks does."""
+    offset, found = access.buffer.offset(access.index), False
+    for monomial, factor in dims.terms_of(offset)[0]:
+        inside = [atom for atom in monomial if var in dims.atoms(atom)]
+        if not inside:
+            continue
+        (atom, *rest) = monomial
+        if rest or not isinstance(atom, (dims.FloorDiv, dims.Mod)) or not isinstance(atom.b, int):
+            return False
+        if dims.coefficient(atom.a, var) != 1 or atom.b < LEAST_RUN:
+            return False
+        if isinstance(atom, dims.Mod):
+            if factor != 1 or found:
+                return False
+            found = True
+    return found
+
+
 def lane_cost(access: Access, var: LoopVar, lanes: int, most_stride: int) -> float:
     """Cost of one access for all lanes of a vector, a scalar access being 1."""
     step = stride(access, var)
@@ -93,6 +119,8 @@ def lane_cost(access: Access, var: LoopVar, lanes: int, most_stride: int) -> flo
         return 1.0
     if isinstance(step, int) and 1 < step <= most_stride and not access.is_store:
         return 2.0 * step
+    if step is None and not access.is_store and lanes <= LEAST_RUN and runs_on(access, var):
+        return BROKEN_COST
     return GATHER_COST * lanes
 
 

@@ -4,7 +4,8 @@ A program is a sequence of stages; a stage is a number of chunks that may run at
 any threads.  Every thread runs the same function over all stages and asks `sg_team_next` for chunks
 until it says that there are none left and that all of them are done.
 
-    part t of a stage with C chunks on T threads = chunks t*C/T .. (t+1)*C/T - 1
+    part t of an item with C chunks on T threads = its chunks ceil(t*C/T) .. ceil((t+1)*C/T) - 1
+    part t of a stage = part t of each of its items, one after the other
 
 A thread takes the chunks of its own part, in order, and then what is left of other parts.  So a
 thread that comes late, or is kept from its processor, holds nobody up that it has taken nothing
@@ -56,7 +57,15 @@ _PAUSES = {
 }
 
 _NEXT = Template("""\
-define internal i64 @sg_team_next(ptr %me, i64 %chunks) nounwind noinline {
+define internal i64 @sg_team_start(i64 %chunks, i64 %part, i64 %parts) nounwind {
+  %scaled = mul i64 %chunks, %part
+  %ahead = add i64 %scaled, %parts
+  %rounding = sub i64 %ahead, 1
+  %start = udiv i64 %rounding, %parts
+  ret i64 %start
+}
+
+define internal i64 @sg_team_next(ptr %me, ptr %counts, i64 %items) nounwind noinline {
 entry:
   %lines = load ptr, ptr %me, align 8
   %stride_p = getelementptr i8, ptr %me, i32 $stride
@@ -93,12 +102,22 @@ visit:
   %behind = sub i32 %ahead, %parts
   %part = select i1 %wraps, i32 %behind, i32 %ahead
   %part64 = zext i32 %part to i64
-  %low = mul i64 %part64, %chunks
-  %first = udiv i64 %low, %parts64
-  %high = add i64 %low, %chunks
-  %end = udiv i64 %high, %parts64
-  %count64 = sub i64 %end, %first
-  %count = trunc i64 %count64 to i32
+  %part_after = add i64 %part64, 1
+  br label %count_item
+count_item:
+  %ci = phi i64 [0, %visit], [%ci_next, %count_item]
+  %so_many = phi i64 [0, %visit], [%so_many_next, %count_item]
+  %ci_p = getelementptr i64, ptr %counts, i64 %ci
+  %ci_chunks = load i64, ptr %ci_p, align 8
+  %ci_start = call i64 @sg_team_start(i64 %ci_chunks, i64 %part64, i64 %parts64)
+  %ci_end = call i64 @sg_team_start(i64 %ci_chunks, i64 %part_after, i64 %parts64)
+  %ci_count = sub i64 %ci_end, %ci_start
+  %so_many_next = add i64 %so_many, %ci_count
+  %ci_next = add i64 %ci, 1
+  %ci_more = icmp ult i64 %ci_next, %items
+  br i1 %ci_more, label %count_item, label %counted
+counted:
+  %count = trunc i64 %so_many_next to i32
   br i1 %is_held, label %own_first, label %shared
 own_first:
   %any = icmp sgt i32 %count, 0
@@ -126,17 +145,47 @@ got:
   store i32 %more_finished, ptr %finished_p, align 4
   store i32 %v, ptr %visited_p, align 4
   %taken64 = zext i32 %taken to i64
-  %chunk = add i64 %first, %taken64
+  br label %find_item
+find_item:
+  %fi = phi i64 [0, %got], [%fi_next, %not_here]
+  %rest = phi i64 [%taken64, %got], [%rest_next, %not_here]
+  %before = phi i64 [0, %got], [%before_next, %not_here]
+  %fi_p = getelementptr i64, ptr %counts, i64 %fi
+  %fi_chunks = load i64, ptr %fi_p, align 8
+  %fi_start = call i64 @sg_team_start(i64 %fi_chunks, i64 %part64, i64 %parts64)
+  %fi_end = call i64 @sg_team_start(i64 %fi_chunks, i64 %part_after, i64 %parts64)
+  %fi_count = sub i64 %fi_end, %fi_start
+  %is_here = icmp ult i64 %rest, %fi_count
+  br i1 %is_here, label %here, label %not_here
+not_here:
+  %rest_next = sub i64 %rest, %fi_count
+  %before_next = add i64 %before, %fi_chunks
+  %fi_next = add i64 %fi, 1
+  br label %find_item
+here:
+  %in_item = add i64 %fi_start, %rest
+  %chunk = add i64 %before, %in_item
   ret i64 %chunk
 empty:
   %v_next = add i32 %v, 1
   br label %look
 leave:
-  %least = icmp ult i64 %chunks, 1
-  %some_chunks = select i1 %least, i64 1, i64 %chunks
-  %rounding = add i64 %some_chunks, %parts64
-  %rounded = sub i64 %rounding, 1
-  %most64 = udiv i64 %rounded, %parts64
+  br label %sum_item
+sum_item:
+  %si = phi i64 [0, %leave], [%si_next, %sum_item]
+  %chunks = phi i64 [0, %leave], [%chunks_next, %sum_item]
+  %longest = phi i64 [0, %leave], [%longest_next, %sum_item]
+  %si_p = getelementptr i64, ptr %counts, i64 %si
+  %si_chunks = load i64, ptr %si_p, align 8
+  %chunks_next = add i64 %chunks, %si_chunks
+  %si_longest = call i64 @sg_team_start(i64 %si_chunks, i64 1, i64 %parts64)
+  %longest_next = add i64 %longest, %si_longest
+  %si_next = add i64 %si, 1
+  %si_more = icmp ult i64 %si_next, %items
+  br i1 %si_more, label %sum_item, label %item_sums
+item_sums:
+  %is_empty = icmp eq i64 %longest_next, 0
+  %most64 = select i1 %is_empty, i64 1, i64 %longest_next
   %most = trunc i64 %most64 to i32
   %new_base = add i32 %base, %most
   %mine = load atomic i32, ptr %own monotonic, align 4
@@ -156,7 +205,7 @@ publish:
   store atomic i32 %finished, ptr %done_p release, align 4
   %total_p = getelementptr i8, ptr %me, i32 $total
   %total_before = load i32, ptr %total_p, align 4
-  %chunks32 = trunc i64 %chunks to i32
+  %chunks32 = trunc i64 %chunks_next to i32
   %total = add i32 %total_before, %chunks32
   store i32 %total, ptr %total_p, align 4
   store i32 %new_base, ptr %base_p, align 4
@@ -211,8 +260,11 @@ over:
 
 
 def declare_next(module: ModuleBuilder, machine: Machine) -> str:
-    """The name of `i64 (ptr member, i64 chunks)`, put into the module once: the number of a chunk
-    to run, or -1 when the stage is over."""
+    """The name of `i64 (ptr member, ptr counts, i64 items)`, put into the module once.
+
+    It returns the number of a chunk to run, or -1 when the stage is over.  `counts` has how many
+    chunks each item has; they are numbered through all items.
+    """
     declaration, pause = _PAUSES.get(machine.triple.split("-")[0], ("", ""))
     if declaration:
         module.declare(declaration)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ...kernel import dims
 from ...kernel.dims import Dim, LoopVar
 from ...kernel.ir import Buffer, For
 from ...kernel.packing import packing_of
@@ -25,11 +26,23 @@ from .machine import Machine
 from .memory import MOST_STRIDE
 from .strides import Access
 
-LOAD_COST = 1.0
-"""A load, against a multiplication of vectors: as many of both can start in a cycle."""
+LOAD_COST = 1.2
+"""A load, against a multiplication of vectors: hardly as many of them as of those can start in a
+cycle."""
 
-HIDDEN_LOAD_COST = 0.1
+HIDDEN_LOAD_COST = 0.03
 """What a load costs beside enough multiplications: it may cross a line or miss the cache."""
+
+NEAR_BYTES = 32 * 1024
+"""What of an operand stays in the nearest cache while a tile passes by."""
+
+PANEL_BYTE_COST = 0.01
+"""A byte of vectors that comes from the second cache, against a multiplication of vectors."""
+
+SCATTERED_ROWS_COST = 1.03
+"""What rows cost that lie further apart than a few lines: each is in a page of its own."""
+
+SCATTERED_BYTES = 512
 
 HORIZONTAL_COST = 9.0
 """Adding up the lanes of one accumulator."""
@@ -46,7 +59,7 @@ MASK_COST = 1.1
 CACHE_BYTES = 768 * 1024
 """What of a core's own cache an operand may take and stay there between tiles."""
 
-FAR_BYTE_COST = 0.1
+FAR_BYTE_COST = 0.03
 """A byte that does not come from a core's own cache, against a multiplication of vectors."""
 
 CACHE_SETS, CACHE_WAYS, LINE_BYTES = 64, 12, 64
@@ -206,6 +219,8 @@ def _column_tiles(
     height = 1 if row is None else _size(found.extent(row))
     vectors = [a for a in found.loads if _moves(found, a, column)]
     shared = [a for a in vectors if row is None or not _moves(found, a, row)]
+    nbytes = max((a.buffer.dtype.nbytes for a in vectors), default=4)
+    scattered = row is not None and any(_is_far(found, a, row) for a in scalars)
     width = lanes
     while width >= 4:
         count = -(-size // width) if blocks is None else _size(found.extent(blocks))
@@ -229,8 +244,13 @@ def _column_tiles(
             partial = _partial(count, columns, tiles) if blocks is None else 1.0
             useful = real_rows * columns * width / partial
             masked = not isinstance(found.extent(column), int) or size % width != 0
+            panel = _depth_of(found) * columns * width * nbytes
+            if panel > NEAR_BYTES:
+                # The vectors that the rows share; those of one row alone are loaded anyway.
+                work += PANEL_BYTE_COST * len(shared) * columns * width * nbytes
             cost = work * wasted / useful / partial
             if row is not None:
+                cost *= SCATTERED_ROWS_COST if scattered else 1.0
                 crowded = max((_crowding(found, a, row, rows) for a in scalars), default=0.0)
                 cost *= 1.0 + CROWDED_COST * crowded
             cost = cost * (MASK_COST if masked else 1.0) + pack
@@ -242,6 +262,12 @@ def _column_tiles(
 
 def _is_short(step: Dim | None) -> bool:
     return isinstance(step, int) and 1 <= step <= MOST_STRIDE
+
+
+def _is_far(found: Contraction, access: Access, row: LoopVar) -> bool:
+    """Neighbouring rows of an operand lie further apart than a few lines."""
+    step = found.stride_of(access, row)
+    return not isinstance(step, int) or abs(step) * access.buffer.dtype.nbytes > SCATTERED_BYTES
 
 
 def _crowding(found: Contraction, access: Access, row: LoopVar, rows: int) -> float:
@@ -383,28 +409,38 @@ def choose_order(found: Contraction, tile: Tile) -> tuple[str, int]:
     return best
 
 
+def _footprint(access: Access, inside: dict[LoopVar, int]) -> int:
+    """Bytes of a buffer that loops of these extents touch; overlapping windows count once."""
+    nbytes = access.buffer.dtype.nbytes
+    for dim, extent in zip(access.index, access.buffer.shape, strict=True):
+        width = 1
+        for var, count in inside.items():
+            step = dims.coefficient(dim, var)
+            if step is None:
+                width *= count
+            elif isinstance(step, int):
+                width += abs(step) * (count - 1)
+        nbytes *= min(width, extent) if isinstance(extent, int) else width
+    return nbytes
+
+
 def _traffic(found: Contraction, loops: Trips, sizes: dict[LoopVar, int]) -> int:
     """Bytes read from afar: an operand is read again for every round of a loop that does not move
     along it when what one round touches is more than the near cache keeps."""
     moving = [[_moves(found, a, var) for var, _ in loops] for a in found.loads]
-    touched = []
-    for access in found.loads:
-        nbytes = access.buffer.dtype.nbytes
-        for var, extent in sizes.items():
-            if _moves(found, access, var):
-                nbytes *= extent
-        touched.append(nbytes)
+    inside = dict(sizes)
     wholes = [a.buffer.nbytes for a in found.loads]
-    rounds = [1] * len(touched)
+    rounds = [1] * len(found.loads)
     for position in reversed(range(len(loops))):
-        trips = loops[position][1]
+        var, trips = loops[position]
+        touched = [_footprint(a, inside) for a in found.loads]
         held = sum(min(n, w) if isinstance(w, int) else n
                    for n, w in zip(touched, wholes, strict=True))  # fmt: skip
+        inside[var] = inside.get(var, 1) * trips
         for number, moves in enumerate(moving):
-            if moves[position]:
-                touched[number] *= trips
-            elif held > CACHE_BYTES:
+            if not moves[position] and held > CACHE_BYTES:
                 rounds[number] *= trips
+    touched = [_footprint(a, inside) for a in found.loads]
     total = 0
     for nbytes, whole, times in zip(touched, wholes, rounds, strict=True):
         once = min(nbytes, whole) if isinstance(whole, int) else nbytes

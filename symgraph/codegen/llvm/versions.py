@@ -141,6 +141,30 @@ def join_versions(texts: Sequence[tuple[str, Machine]], with_processors: bool) -
     return "\n".join([header, *parts, *declared, ""])
 
 
+def join_entries(texts: Sequence[tuple[str, str]]) -> str:
+    """One module of those of several entries, each with what its exported symbols begin with.
+
+    The other symbols of entry number n, from the second on, begin with `en.`; the weights and the
+    functions that the processor lacks are the first one's.
+    """
+    if len(texts) == 1:
+        return texts[0][0]
+    header, parts, declared = dict[str, None](), [], dict[str, None]()
+    for number, (text, prefix) in enumerate(texts, start=1):
+        own = {s for s in _DEFINED.findall(text) if not s.startswith(f"{prefix}_")}
+        lines = []
+        for line in text.splitlines():
+            if line.startswith("declare "):
+                declared[line] = None
+            elif line.startswith(("target triple", "%sg_context")):
+                header[line] = None
+            else:
+                lines.append(line)
+        body = "\n".join(lines)
+        parts.append(body if number == 1 else _renamed(body, own, f"e{number}."))
+    return "\n".join([*header, *parts, *declared, ""])
+
+
 def version_symbol(symbol: str, number: int) -> str:
     """A symbol of version `number`, counted from 1."""
     return f"v{number}.{symbol}"

@@ -14,6 +14,7 @@ from ...kernel.ir import (
     Expr,
     For,
     If,
+    Prefetch,
     Stmt,
     Store,
     Update,
@@ -136,6 +137,8 @@ class LaunchText(ValueText):
                 self._update(stmt)
             case If(condition=condition, then=then, otherwise=otherwise):
                 self._branch(condition, then, otherwise)
+            case Prefetch():
+                pass  # caches of devices look ahead by themselves
             case Barrier():
                 self._barrier()
             case _:

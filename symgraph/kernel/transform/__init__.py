@@ -10,6 +10,7 @@ from .hoist_scalars import hoist_scalars
 from .jam import jam
 from .locate import ScheduleError, find_loop, perfect_nest, replace_loop
 from .reorder import reorder
+from .sink_condition import sink_condition
 from .split import split
 from .stage import stage
 from .unroll import unroll
@@ -28,6 +29,7 @@ __all__ = [
     "perfect_nest",
     "reorder",
     "replace_loop",
+    "sink_condition",
     "split",
     "stage",
     "unroll",

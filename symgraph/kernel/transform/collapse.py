@@ -36,6 +36,9 @@ def collapse(kernel: Kernel, var: LoopVar, fused: LoopVar | None = None) -> Kern
         if not isinstance(inner, For) or inner.kind != loop.kind or uses(inner.extent, loop.var):
             raise ScheduleError(f"loop {loop.var} has no loop of its kind directly inside")
         both = LoopVar(loop.var.hint) if fused is None else fused
+        if inner.extent == 0:
+            nothing = Substitute({loop.var: both, inner.var: both}).stmt(inner.body)
+            return For(both, 0, loop.kind, nothing)
         values = {loop.var: dims.floordiv(both, inner.extent),
                   inner.var: dims.mod(both, inner.extent)}  # fmt: skip
         body = Substitute(values).stmt(inner.body)

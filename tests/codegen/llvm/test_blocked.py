@@ -40,6 +40,49 @@ def test_convolutions(channels: int, out: int, size: int, kernel: int, stride: i
     both(sg.conv2d(y, 17, kernel_size=1, name="d"), x=numbers(2, channels, size, size + 1))
 
 
+@pytest.mark.parametrize(
+    ("channels", "out", "groups"),
+    [(32, 64, 2), (96, 64, 2), (64, 128, 4), (12, 20, 4), (24, 48, 3), (16, 32, 16), (20, 20, 20)],
+)
+def test_convolutions_in_groups(channels: int, out: int, groups: int) -> None:
+    x = sg.var("x", (2, channels, 6, 5))
+    y = sg.conv2d(x, out, kernel_size=3, padding=1, groups=groups, name="c")
+    y = sg.batch_norm(y, name="n")
+    both(sg.relu(y), x=numbers(2, channels, 6, 5))
+
+
+@pytest.mark.skipif(LANES < 16, reason="short vectors")
+def test_groups_of_whole_blocks_run_as_one_kernel_each() -> None:
+    x = sg.var("x", (1, 32, 6, 5))
+    y = sg.conv2d(x, 64, kernel_size=3, padding=1, groups=2, name="c")
+    y = sg.relu(sg.batch_norm(y, name="n"))
+    y = sg.relu(sg.conv2d(y, 64, kernel_size=3, padding=1, groups=2, name="d"))
+    program = both(y, x=numbers(1, 32, 6, 5))
+    assert len(program.steps) <= 4  # the input's blocks, two convolutions, the plain result
+    sums = [text for k in program.kernels if "add=" in (text := kernel_text(k))]
+    assert len(sums) == 2
+    assert all("acc0[ii,jj,v]" in text for text in sums), "tiles of pixels and blocks"
+
+
+@pytest.mark.parametrize("channels", [16, 48, 17, 40])
+@pytest.mark.parametrize("size", [5, 4, 1, 7])
+def test_norms_over_neighbour_channels(channels: int, size: int) -> None:
+    x = sg.var("x", (2, 3, 6, 7))
+    y = sg.conv2d(x, channels, kernel_size=3, name="c")
+    y = sg.local_response_norm(sg.relu(y), size, alpha=0.5)
+    both(sg.max_pool2d(y, 2), x=numbers(2, 3, 6, 7))
+
+
+@pytest.mark.skipif(LANES < 16, reason="short vectors")
+def test_neighbour_channels_are_read_in_pieces_not_one_by_one() -> None:
+    x = sg.var("x", (1, 3, 6, 7))
+    y = sg.local_response_norm(sg.conv2d(x, 32, kernel_size=3, name="c"), 5)
+    shapes = {"x": (1, 3, 6, 7)}
+    f = sg.compile(y * 2.0, params=sg.init(y), shapes=shapes, target="llvm", cache=None)
+    assert "masked.gather" not in f.text and "extractelement <16 x ptr>" not in f.text
+    assert "masked.load.v16f32" in f.text
+
+
 @pytest.mark.parametrize(("rows", "depth", "units"), [(33, 40, 48), (17, 9, 16), (5, 7, 32)])
 def test_linear(rows: int, depth: int, units: int) -> None:
     y = sg.gelu(sg.linear(sg.var("x", (rows, depth)), units, name="fc"))

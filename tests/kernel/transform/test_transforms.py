@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symgraph.kernel.dims import DimVar, LoopVar
-from symgraph.kernel.ir import Alloc, For, Kernel
+from symgraph.kernel.dtypes import float32
+from symgraph.kernel.ir import Alloc, Buffer, For, If, IndexValue, Kernel, Store, call
 from symgraph.kernel.printer import kernel_text
 from symgraph.kernel.rewrite import statements
 from symgraph.kernel.transform import (
@@ -19,6 +20,7 @@ from symgraph.kernel.transform import (
     jam,
     reorder,
     replace_loop,
+    sink_condition,
     split,
     stage,
     unroll,
@@ -228,6 +230,31 @@ def test_collapse_refuses_a_single_loop() -> None:
     kernel = total(3, 7)
     with pytest.raises(ScheduleError, match="no loop of its kind directly inside"):
         collapse(kernel, loop_vars(kernel)[0])
+
+
+def conditional(m: int, n: int, other: int | None = None) -> Kernel:
+    """out[i,j] = x[i,j] above row 2, x[i,j] + x[i,j] from there on, with a loop in each branch."""
+    x, out = Buffer("x", (m, n), float32), Buffer("out", (m, n), float32)
+    i, j, k = LoopVar("i"), LoopVar("j"), LoopVar("k")
+    then = For(j, n, "parallel", Store(out, (i, j), x[i, j]))
+    rest = n if other is None else other
+    otherwise = For(k, rest, "parallel", Store(out, (i, k), x[i, k] + x[i, k]))
+    body = If(call("lt", IndexValue(i), IndexValue(2)), then, otherwise)
+    return Kernel("conditional", (x,), (out,), (), For(i, m, "parallel", body))
+
+
+@pytest.mark.parametrize(("m", "n"), [(5, 7), (1, 3), (3, 1), (2, 0)])
+def test_a_condition_sinks_into_equal_loops(m: int, n: int) -> None:
+    kernel = conditional(m, n)
+    sunk = sink_condition(kernel, loop_vars(kernel)[0])
+    assert_same(kernel, sunk)
+    assert_same(kernel, collapse(sunk, loop_vars(sunk)[0]))
+
+
+def test_a_condition_does_not_sink_into_unequal_loops() -> None:
+    kernel = conditional(4, 7, 6)
+    with pytest.raises(ScheduleError, match="no condition with equal loops in it"):
+        sink_condition(kernel, loop_vars(kernel)[0])
 
 
 @settings(max_examples=20, deadline=None)

@@ -1,0 +1,163 @@
+"""What a tile reads from afar is asked for before it is needed.
+
+The operand in vectors (weights) is read once for all rows that pass by it.  Where those are few,
+its way from memory takes longer than they do, so that it has to come while something else is
+computed:
+
+    several tiles of rows    each asks for its share of the next panel of columns
+    one tile of rows         a step asks for what a later step of the same panel reads
+
+    serial r < 32:                     serial r < 32:
+      serial s < 16:           ->        prefetch w[u+1,r,4*t+0]; ... prefetch w[u+1,r,4*t+3]
+        acc[..] += ..w[u,r,s]            serial s < 16:
+                                           acc[..] += ..w[u,r,s]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...kernel import dims
+from ...kernel.dims import Dim, LoopVar
+from ...kernel.ir import For, Prefetch, Stmt, block
+from ...kernel.rewrite import StmtRewriter, Substitute
+from .contraction import Contraction
+from .strides import Access
+from .tiling import Tile, choose_order
+
+LINE_BYTES = 64
+
+FEW_ROWS = 1024
+"""Rows that pass by a panel within which its way from memory can still be seen."""
+
+FAR_BYTES = 512 * 1024
+"""Operands of fewer bytes stay in the second cache from one call to the next."""
+
+PANEL_BYTES = 1024 * 1024
+"""A panel of at most so many bytes finds room beside the one that is being used."""
+
+STEP = 16
+"""Summed elements between two looks ahead."""
+
+AHEAD = 1200
+"""Multiplications of vectors that take as long as a line takes to come from memory."""
+
+
+def look_ahead(
+    body: Stmt,
+    found: Contraction,
+    tile: Tile,
+    first: dict[LoopVar, Dim],
+    vector: LoopVar,
+    row_tile: Dim | None,
+) -> Stmt:
+    """The tile `body` with prefetches before its innermost loops.
+
+    `first` gives the tiled axes in the first row and lane; `vector` is the unrolled loop over the
+    tile's vectors, `row_tile` the number of the tile among the rows.
+    """
+    access = _streamed(found, tile)
+    inner = found.serial[-1]
+    if access is None or not isinstance(inner.extent, int) or inner.extent % STEP:
+        return body
+    order = _passing(found, tile)
+    if order is None:
+        return body
+    tiles, others = order
+    rows = tile.rows * tiles
+    for loop in others:
+        assert isinstance(loop.extent, int)
+        rows *= loop.extent
+    if rows > FEW_ROWS:
+        return body
+    outer, step = LoopVar("r"), LoopVar("k")
+    count = rows // tile.rows
+    if count == 1:
+        later = -(-AHEAD // (STEP * tile.rows * tile.columns))
+        position: Dim = dims.mul(dims.add(outer, later), STEP)
+        share, columns = STEP, first
+    else:
+        share = -(-STEP // count)
+        number = _number(others, row_tile, tiles)
+        position = dims.add(dims.mul(outer, STEP), dims.mul(number, share))
+        columns = _next_panel(tile, first)
+    values = {**columns, inner.var: dims.add(position, step)}
+    index = tuple(dims.substitute(d, values) for d in access.index)
+    ask: Stmt = Prefetch(access.buffer, index)
+    for var, extent in ((step, share), (vector, tile.columns)):
+        ask = For(var, extent, "unroll", ask)
+    return _Insert(inner, outer, ask).stmt(body)
+
+
+def _streamed(found: Contraction, tile: Tile) -> Access | None:
+    """The operand in vectors, when it is large and each step reads whole lines of it."""
+    axes = {tile.column_axis, tile.block_axis} - {None}
+    moving = [a for a in found.loads if any(found.stride_of(a, v) != 0 for v in axes if v)]
+    if len(moving) != 1:
+        return None
+    (access,) = moving
+    nbytes = access.buffer.nbytes
+    whole = tile.lanes * access.buffer.dtype.nbytes == LINE_BYTES
+    shared = tile.row_axis is None or found.stride_of(access, tile.row_axis) == 0
+    large = isinstance(nbytes, int) and nbytes >= FAR_BYTES
+    return access if whole and shared and large else None
+
+
+def _passing(found: Contraction, tile: Tile) -> tuple[int, Sequence[For]] | None:
+    """The tiles of rows, and the other loops, that pass by one panel; None where that is not the
+    order of the loops, or an extent is open."""
+    order, _ = choose_order(found, tile)
+    tiled = (tile.row_axis, tile.column_axis, tile.block_axis)
+    others = [loop for loop in found.parallel if loop.var not in tiled and loop.extent != 1]
+    extents = [loop.extent for loop in others]
+    rows = 1 if tile.row_axis is None else found.extent(tile.row_axis)
+    # Where other loops are outside, they find the panels near already.
+    outside = order == "others columns rows" and others
+    if order == "rows others columns" or outside or not isinstance(rows, int):
+        return None
+    if not all(isinstance(e, int) for e in extents):
+        return None
+    panel = tile.columns * LINE_BYTES
+    for loop in found.serial:
+        if not isinstance(loop.extent, int):
+            return None
+        panel *= loop.extent
+    tiles = -(-rows // tile.rows)
+    return None if panel > PANEL_BYTES and (tiles > 1 or others) else (tiles, others)
+
+
+def _number(others: Sequence[For], row_tile: Dim | None, tiles: int) -> Dim:
+    """The number of a tile among all that pass by a panel."""
+    number: Dim = 0
+    for loop in others:
+        number = dims.add(dims.mul(number, loop.extent), loop.var)
+    return dims.add(dims.mul(number, tiles), 0 if row_tile is None else row_tile)
+
+
+def _next_panel(tile: Tile, first: dict[LoopVar, Dim]) -> dict[LoopVar, Dim]:
+    moved = dict(first)
+    axis, step = tile.block_axis, tile.columns
+    if axis is None:
+        axis, step = tile.column_axis, tile.columns * tile.lanes
+    assert axis is not None
+    moved[axis] = dims.add(moved[axis], step)
+    return moved
+
+
+class _Insert(StmtRewriter):
+    """`ask` before every STEP rounds of a loop, which is cut for that where it is longer."""
+
+    def __init__(self, inner: For, outer: LoopVar, ask: Stmt) -> None:
+        self.inner, self.outer, self.ask = inner, outer, ask
+
+    def stmt(self, stmt: Stmt) -> Stmt:
+        if not isinstance(stmt, For) or stmt.var != self.inner.var:
+            return super().stmt(stmt)
+        assert isinstance(stmt.extent, int)
+        rounds = stmt.extent // STEP
+        if rounds == 1:
+            return block(Substitute({self.outer: 0}).stmt(self.ask), stmt)
+        place = dims.add(dims.mul(self.outer, STEP), stmt.var)
+        body = Substitute({stmt.var: place}).stmt(stmt.body)
+        again = For(stmt.var, STEP, "serial", body)
+        return For(self.outer, rounds, "serial", block(self.ask, again))

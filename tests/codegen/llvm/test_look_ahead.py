@@ -1,0 +1,122 @@
+"""Weights that are asked for before they are needed."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+from symgraph.codegen.llvm.machine import machine
+from symgraph.errors import VerifyError
+from symgraph.kernel import dims
+from symgraph.kernel.dims import LoopVar
+from symgraph.kernel.dtypes import as_dtype
+from symgraph.kernel.ir import Buffer, For, If, Kernel, Load, Prefetch, Store, block
+from symgraph.kernel.rewrite import Substitute, statements
+from symgraph.kernel.verify import verify_kernel
+
+pytestmark = pytest.mark.skipif(machine(None).lanes(4) < 16, reason="a vector is half a line")
+
+
+def program(symbol, **inputs):
+    shapes = {n: a.shape for n, a in inputs.items()}
+    params = sg.init(symbol, 0, shapes=shapes)
+    f = sg.compile(symbol, params=params, shapes=shapes, target="llvm", cache=None, verify=2)
+    plain = sg.compile(symbol, params=params, shapes=shapes, target="interp", level=0)
+    np.testing.assert_allclose(f(**inputs), plain(**inputs), rtol=2e-3, atol=2e-4)
+    return f
+
+
+def images(*shape):
+    return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+
+
+def asked(stmt, values=None):
+    """The elements of every prefetch, with the loops that have a value."""
+    values = values or {}
+    match stmt:
+        case Prefetch(buffer=buffer, index=index):
+            yield buffer, tuple(dims.evaluate(dims.substitute(d, values), {}) for d in index)
+        case For(var=var, extent=extent, body=body):
+            if any(isinstance(s, Prefetch) for s in statements(body)):
+                for n in range(int(dims.evaluate(dims.substitute(extent, values), {}))):
+                    yield from asked(body, {**values, var: n})
+        case If(then=then, otherwise=otherwise):
+            yield from asked(then, values)
+            if otherwise is not None:
+                yield from asked(otherwise, values)
+        case _:
+            inner = getattr(stmt, "stmts", None) or (getattr(stmt, "body", None),)
+            for part in inner:
+                if part is not None:
+                    yield from asked(part, values)
+
+
+def prefetching(f):
+    found = [k for k in f.program.kernels if any(
+        isinstance(s, Prefetch) for s in statements(k.body))]  # fmt: skip
+    return found
+
+
+def test_every_line_of_every_later_panel_is_asked_for() -> None:
+    x = sg.var("x", (1, 256, 9, 9))
+    y = sg.conv2d(x * 2.0, 160, kernel_size=3, name="c")
+    f = program(y, x=images(1, 256, 9, 9))
+    (kernel,) = prefetching(f)
+    weights = {b for b, _ in asked(kernel.body)}
+    (buffer,) = weights
+    lines = {index for _, index in asked(kernel.body)}
+    assert all(index[-1] == 0 for index in lines), "one element of each line"
+    panels, *rest = (range(int(d)) for d in buffer.shape[:-1])
+    first = min(index[0] for index in lines)
+    for place in itertools.product(panels, *rest):
+        if place[0] >= first:
+            assert (*place, 0) in lines
+    assert first <= 4, "all but the first panel"
+    assert "call void @llvm.prefetch.p0" in f.text
+
+
+@pytest.mark.parametrize(
+    ("channels", "out", "size"), [(96, 160, 40), (16, 32, 6)], ids=["many rows", "small weights"]
+)
+def test_where_it_does_not_pay(channels: int, out: int, size: int) -> None:
+    x = sg.var("x", (1, channels, size, size))
+    y = sg.conv2d(x * 2.0, out, kernel_size=3, name="c")
+    assert prefetching(program(y, x=images(1, channels, size, size))) == []
+
+
+def test_open_extents_do_without() -> None:
+    x = sg.var("x", ("N", 96, 6, 6))
+    y = sg.conv2d(x * 2.0, 160, kernel_size=3, name="c")
+    f = sg.compile(y, params=sg.init(y), target="llvm", cache=None, verify=2)
+    plain = sg.compile(y, params=sg.init(y), target="interp", level=0)
+    a = images(2, 96, 6, 6)
+    np.testing.assert_allclose(f(x=a), plain(x=a), rtol=2e-3, atol=2e-4)
+
+
+def small(ask):
+    x, y = (Buffer(n, (7,), as_dtype("float32")) for n in "xy")
+    i = LoopVar("i")
+    body = For(i, 7, "parallel", block(ask(x, i), Store(y, (i,), Load(x, (i,)))))
+    return Kernel("k", (x,), (y,), (), body)
+
+
+def test_a_prefetch_may_point_past_the_end_of_a_buffer_that_exists() -> None:
+    verify_kernel(small(lambda x, i: Prefetch(x, (i + 9,))), 2)
+    other = Buffer("z", (7,), as_dtype("float32"))
+    with pytest.raises(VerifyError, match="K1.*z is used where it does not exist"):
+        verify_kernel(small(lambda x, i: Prefetch(other, (i,))), 2)
+    with pytest.raises(VerifyError, match="K1.*has 1 axes, index has 2"):
+        verify_kernel(small(lambda x, i: Prefetch(x, (i, i))), 2)
+    with pytest.raises(VerifyError, match="K2"):
+        verify_kernel(small(lambda x, i: Prefetch(x, (LoopVar("j"),))), 2)
+
+
+def test_rewriting_reaches_it() -> None:
+    kernel = small(lambda x, i: Prefetch(x, (i,)))
+    assert isinstance(kernel.body, For)
+    moved = Substitute({kernel.body.var: 3}).stmt(kernel.body.body)
+    (ask,) = [s for s in statements(moved) if isinstance(s, Prefetch)]
+    assert ask.index == (3,)
