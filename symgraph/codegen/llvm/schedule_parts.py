@@ -94,10 +94,8 @@ def _point(parts: _Parts, target: Buffer, index: tuple[Dim, ...]) -> Stmt:
 class _Redirect(StmtRewriter):
     """Stores to one buffer go to an element of another; loads from it, at n, to [n, *index]."""
 
-    def __init__(
-        self, old: Buffer, new: Buffer, index: tuple[Dim, ...], keep: bool = False
-    ) -> None:
-        self.old, self.new, self.place, self.keep = old, new, index, keep
+    def __init__(self, old: Buffer, new: Buffer, index: tuple[Dim, ...]) -> None:
+        self.old, self.new, self.place = old, new, index
 
     def _load(self, load: Load) -> Expr | None:
         return Load(self.new, (*load.index, *self.place)) if load.tensor is self.old else None
@@ -108,8 +106,7 @@ class _Redirect(StmtRewriter):
     def stmt(self, stmt: Stmt) -> Stmt:
         new = super().stmt(stmt)
         if isinstance(new, Store) and new.buffer is self.old:
-            index = (*new.index, *self.place) if self.keep else self.place
-            return Store(self.new, index, new.value)
+            return Store(self.new, self.place, new.value)
         return new
 
 
@@ -165,8 +162,11 @@ def _choose(
     extent = found.extent(column)
     if not isinstance(extent, int) or extent < lanes:
         return None
-    rows = [loop for loop in found.parallel
-            if loop.var != column and stride(along, loop.var) == 0 and loop.extent != 1]  # fmt: skip
+    rows = [
+        loop
+        for loop in found.parallel
+        if loop.var != column and stride(along, loop.var) == 0 and loop.extent != 1
+    ]
     row = rows[-1] if rows else None
     best: tuple[float, int, int] | None = None
     for columns, most in _shapes(parts.count, machine.registers, row is None):
