@@ -136,15 +136,18 @@ class Build:
         dump.write("lower", program)
         program = PackConstants().run(schedule(program, target, self.options))
         dump.write("schedule", program)
-        if self.options.memory_budget is not None:
-            program = Recompute(self.options.memory_budget, target.alignment).run(program)
-            dump.write("recompute", program)
-        if OrderSteps.name not in self.options.disable:
-            program = OrderSteps(target.alignment).run(program)
-            dump.write("order_steps", program)
-        program = PlanMemory(target.alignment, self.options.verify).run(program)
-        dump.write("plan_memory", program)
+        for planning in self.planning(target):
+            program = planning.run(program)
+            dump.write(planning.name, program)
         return program
+
+    def planning(self, target: Target) -> tuple[Recompute | OrderSteps | PlanMemory, ...]:
+        """The passes over the scheduled program, in order."""
+        effort, budget = self.options.planning_effort, self.options.memory_budget
+        ordering = (OrderSteps(target.alignment, effort),)
+        placing = (PlanMemory(target.alignment, self.options.verify, effort),)
+        last = (*(() if OrderSteps.name in self.options.disable else ordering), *placing)
+        return last if budget is None else (Recompute(budget, target.alignment, last), *last)
 
     def passed(self, graph: Graph, target: Target, dump: Dump) -> tuple[Graph, Graph]:
         """The graph as every level needs it, and optimised."""

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,8 @@ class Options:
     `profile` makes programs whose steps can be timed one by one (`Executable.profile`).
     `memory_budget` is the most bytes that intermediates may take, at open extents of 32: values
     are computed again rather than kept where that is needed (MemoryPlanError if it is impossible).
+    `planning_effort` multiplies how long the memory planner may search for a lower peak where quick
+    methods do not prove theirs least; the limit counts work, so a plan never depends on the clock.
     `algorithms` says which equivalent forms of operators may be chosen where they are faster:
     "direct" none, "accurate" those with at most twice the operator's own rounding error, "fast"
     those with at most ten times (docs/algorithms.md has the table).  `strict` implies "direct".
@@ -57,6 +60,7 @@ class Options:
     profile: bool = False
     disable: tuple[str, ...] = ()
     memory_budget: int | None = None
+    planning_effort: float = 1.0
     algorithms: str = "accurate"
 
     def __post_init__(self) -> None:
@@ -71,6 +75,10 @@ class Options:
         if self.algorithms not in ALGORITHMS:
             raise AttributeValueError(
                 f"options: algorithms must be {', '.join(ALGORITHMS)}, got {self.algorithms!r}"
+            )
+        if not 0 <= self.planning_effort < math.inf:
+            raise AttributeValueError(
+                f"options: planning_effort must be a factor >= 0, got {self.planning_effort!r}"
             )
         if self.threads < 0:
             raise AttributeValueError(f"options: threads must be >= 0, got {self.threads!r}")

@@ -240,8 +240,8 @@ def _advice(
     found = []
     if planned > bound:
         found.append(
-            f"the plan is {planned - bound} bytes above the lower bound: fixed extents "
-            f"(shapes=) allow a tighter search"
+            f"the plan is {planned - bound} bytes ({planned / bound - 1:.1%}) above the lower "
+            f"bound: fixed extents (shapes=) or more planning_effort allow a tighter search"
         )
     waiting = [t for t in at_peak if t.first < step < t.last and t not in touched]
     if waiting:

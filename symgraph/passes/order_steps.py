@@ -38,8 +38,11 @@ SAMPLE = 32
 WIDTH = 16
 """States that a level keeps once the work limit is reached; one after twice the limit."""
 
-WORK_LIMIT = 40_000
-"""Steps tried from states, about a fifth of a second, and again as many in narrow levels."""
+MOST_PAIRS = 4_000_000
+"""Steps times buffers up to which the lower bound counts what waits for later steps."""
+
+WORK_LIMIT = 400_000
+"""Steps tried from states, about a second, and again as many in narrow levels."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,12 @@ class OrderSteps:
     """
 
     alignment: int = 64
-    work_limit: int = WORK_LIMIT
+    effort: float = 1.0
     name: ClassVar[str] = "order_steps"
 
     def run(self, program: Program) -> Program:
         """Updates over inputs and the order of host calls are kept."""
-        order = best_order(program, self.alignment, self.work_limit).order
+        order = best_order(program, self.alignment, round(WORK_LIMIT * self.effort)).order
         if order == tuple(range(len(program.steps))):
             return program
         return program.with_(steps=tuple(program.steps[n] for n in order))
@@ -63,11 +66,15 @@ class OrderSteps:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Steps in order, the most bytes alive at once, and whether no order needs fewer."""
+    """Steps in order, the most bytes alive at once, and whether no order needs fewer.
+
+    No order needs fewer bytes than `bound`; where `proved` it equals the peak.
+    """
 
     order: tuple[int, ...]
     peak: int
     proved: bool
+    bound: int = 0
 
 
 def best_order(program: Program, alignment: int = 64, work_limit: int = WORK_LIMIT) -> Order:
@@ -76,7 +83,7 @@ def best_order(program: Program, alignment: int = 64, work_limit: int = WORK_LIM
     problem = _Problem.of(program, alignment)
     peak = problem.peak(given)
     if not given or peak <= problem.least:
-        return Order(given, peak, True)
+        return Order(given, peak, True, peak)
     search = _Search(problem, peak, work_limit)
     return search.run()
 
@@ -202,28 +209,59 @@ class _Problem:
 
     @property
     def least(self) -> int:
-        """No order needs less than its most demanding step."""
-        return max((self.during(0, n, alone=True)[0] for n in range(len(self.before))), default=0)
+        """No order needs less than its most demanding step, with all that waits meanwhile in any
+        order: what a step that must come earlier and one that must come later both use."""
+        steps = range(len(self.before))
+        if len(steps) * len(self.sizes) > MOST_PAIRS:
+            return max((self._least_at(n, 0, 0) for n in steps), default=0)
+        ancestors, descendants = self.closures()
+        found = [self._least_at(n, ancestors[n], descendants[n]) for n in steps]
+        return max(found, default=0)
 
-    def during(self, done: int, step: int, *, alone: bool = False) -> tuple[int, int]:
-        """Bytes that running a step adds while it runs, and after it, to those alive before.
+    def _least_at(self, step: int, ancestors: int, descendants: int) -> int:
+        touched = set(self.touched[step])
+        waiting = sum(
+            self.sizes[n]
+            for n, users in enumerate(self.users)
+            if users & ancestors and users & descendants and n not in touched
+        ) if ancestors and descendants else 0  # fmt: skip
+        saved = 0
+        taken: set[int] = set()
+        for source, target in self.pairs[step]:
+            may = not self.users[source] & descendants and not self.users[target] & ancestors
+            if may and source not in taken and target not in taken:
+                saved += self.sizes[target]
+                taken.update((source, target))
+        return waiting + sum(self.sizes[n] for n in touched) - saved
 
-        `alone` counts all that the step touches, and shares whatever may be shared.
-        """
+    def closures(self) -> tuple[list[int], list[int]]:
+        """For each step those that must come before it, and those that must come after it."""
+        count = len(self.before)
+        ancestors, descendants = [0] * count, [0] * count
+        for n in range(count):
+            for b in _members(self.before[n]):
+                ancestors[n] |= ancestors[b] | 1 << b
+        for n in reversed(range(count)):
+            for b in _members(self.before[n]):
+                descendants[b] |= descendants[n] | 1 << n
+        return ancestors, descendants
+
+    def during(self, done: int, step: int) -> tuple[int, int]:
+        """Bytes that running a step adds while it runs, and after it, to those alive before."""
         after = done | 1 << step
         more = freed = 0
         dying: list[int] = []
         for buffer in self.touched[step]:
             users = self.users[buffer]
-            if alone or not users & done:
+            if not users & done:
                 more += self.sizes[buffer]
-            if alone or not users & ~after:
+            if not users & ~after:
                 freed += self.sizes[buffer]
                 dying.append(buffer)
         saved = 0
         taken: set[int] = set()
         for source, target in self.pairs[step]:
-            new = alone or not self.users[target] & done
+            new = not self.users[target] & done
             if source in dying and new and source not in taken and target not in taken:
                 saved += self.sizes[target]
                 taken.update((source, target))
@@ -305,7 +343,8 @@ class _Search:
                 peak, alive, done = max(peak, alive + during), alive + after, done | 1 << step
             peaks.append(peak)
         orders = [tuple(p) for p in parts]
-        proved, reached = True, self.problem.least
+        least = self.problem.least
+        proved, reached = True, least
         for number in sorted(range(len(parts)), key=lambda n: (-peaks[n], n)):
             if peaks[number] <= reached:
                 break
@@ -314,19 +353,13 @@ class _Search:
             proved = proved and (found.proved or found.peak <= reached)
             reached = max(reached, found.peak)
         order = tuple(step for part in orders for step in part)
-        return Order(order, self.problem.peak(order), proved)
+        peak = self.problem.peak(order)
+        return Order(order, peak, proved, peak if proved else least)
 
     def _parts(self) -> list[list[int]]:
         """The given order, cut behind every step that is ordered against all others."""
         count = len(self.problem.before)
-        ancestors = [0] * count
-        for n in range(count):
-            for b in _members(self.problem.before[n]):
-                ancestors[n] |= ancestors[b] | 1 << b
-        descendants = [0] * count
-        for n in reversed(range(count)):
-            for f in self.followers[n]:
-                descendants[n] |= descendants[f] | 1 << f
+        ancestors, descendants = self.problem.closures()
         everything = (1 << count) - 1
         parts: list[list[int]] = [[]]
         for n in range(count):

@@ -28,8 +28,11 @@ from ..kernel.memory import (
 )
 from .clusters import Cluster, find_clusters
 
-SAMPLES = (1, 32)
-"""Sizes of open extents by which a placement for all sizes is chosen."""
+SAMPLES = (1, 3, 8, 100, 32)
+"""Sizes of open extents by which a placement for all sizes is chosen; reports are for the last."""
+
+MOST_ALONE = 8
+"""Samples in which one extent differs from the others."""
 
 WORK_LIMIT = 10_000_000
 """Work of the exact search, about a tenth of a second."""
@@ -44,6 +47,7 @@ class PlanMemory:
 
     alignment: int = 64
     verify: int = 1
+    effort: float = 1.0
     name: ClassVar[str] = "plan_memory"
 
     def run(self, program: Program) -> Program:
@@ -83,7 +87,7 @@ class PlanMemory:
                 return _plan(clusters, by_parts)
         whole = place(
             [Interval(s.name, s.start, s.end, s.nbytes, self.alignment) for s in shapes],
-            work_limit=WORK_LIMIT,
+            work_limit=round(WORK_LIMIT * self.effort),
         )
         if by_parts is None:
             return _plan(clusters, whole)
@@ -97,10 +101,10 @@ class PlanMemory:
         items: list[SymbolicInterval[Dim]] = [
             SymbolicInterval(c.name, c.start, c.end, c.nbytes, self.alignment) for c in clusters
         ]
-        samples = [{v.name: size for v in names} for size in SAMPLES]
+        samples = _samples([v.name for v in names])
         found = place_symbolic(
             items, _at, samples, dims.maximum, dims.align, linear=_linear, split=_split,
-            work_limit=WORK_LIMIT,
+            work_limit=round(WORK_LIMIT * self.effort),
         )  # fmt: skip
         bound = found.lower_bounds[-1]
         return MemoryPlan(
@@ -128,6 +132,15 @@ class PlanMemory:
             offsets.append(offset)
         order = sorted(clusters, key=lambda c: c.start)
         return MemoryPlan(_offsets(order, offsets), total, method="slots of equal size")
+
+
+def _samples(names: Sequence[str]) -> list[dict[str, int]]:
+    """Each size for all extents, and where there are several, each of them alone small or large."""
+    found = [dict.fromkeys(names, size) for size in SAMPLES]
+    if len(names) > 1:
+        alone = [{**dict.fromkeys(names, 8), name: size} for name in names for size in (1, 100)]
+        found = [*alone[:MOST_ALONE], *found]
+    return found
 
 
 def _plan(clusters: Sequence[Cluster], found: Placement) -> MemoryPlan:

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from ..errors import MemoryPlanError
 from ..ir.program import KernelStep, Program, ProgramBuffer, RepeatStep, Step
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
 from ..kernel.ir import Alloc, Block, For, If, Stmt, Store, Update
-from .order_steps import best_order, dims_at, eagerly, peak_of
+from .order_steps import OrderSteps, dims_at, eagerly, peak_of
+from .plan_memory import PlanMemory
 
 THRESHOLDS = 24
 """Spacings of checkpoints that are tried, in equal ratios."""
@@ -28,18 +29,29 @@ GUESS = 16
 """Trips of a loop of which nothing is known."""
 
 
+class Planning(Protocol):
+    """A pass over programs that follows: ordering, placing."""
+
+    def run(self, program: Program) -> Program: ...
+
+
 @dataclass(frozen=True)
 class Recompute:
-    """See the module's text; the cheapest of the ways that fit the budget is taken."""
+    """See the module's text; the cheapest of the ways that fit the budget is taken.
+
+    `planning` are the passes that follow: the budget holds for the arena that they plan, at open
+    extents of `SAMPLE`.
+    """
 
     budget: int
     alignment: int = 64
+    planning: tuple[Planning, ...] = (OrderSteps(), PlanMemory())
     name: ClassVar[str] = "recompute"
 
     def run(self, program: Program) -> Program:
         """Raises: MemoryPlanError, telling what was reached, where the budget is too small."""
-        peak = best_order(program, self.alignment).peak
-        if peak <= self.budget:
+        whole = least = self._planned(program)
+        if whole <= self.budget:
             return program
         program = eagerly(program, self.alignment)
         found: list[tuple[int, int, Program]] = []
@@ -47,14 +59,22 @@ class Recompute:
             changed, cost = _Recomputing(program, waiting).run()
             changed = eagerly(changed, self.alignment)
             found.append((cost, peak_of(changed, self.alignment)[1], changed))
-        fitting = [item for item in found if item[1] <= self.budget]
-        if not fitting:
-            least = min([peak, *(item[1] for item in found)])
-            raise MemoryPlanError(
-                f"program {program.name}: memory_budget={self.budget} bytes cannot be met by "
-                f"computing values again: it needs {peak} bytes, and {least} at the least"
-            )
-        return min(fitting, key=lambda item: item[:2])[2]
+        for _, peak, changed in sorted(found, key=lambda item: item[:2]):
+            # The peak of an order is a lower bound of its plan: only what may fit is planned.
+            nbytes = self._planned(changed) if peak <= self.budget else peak
+            if nbytes <= self.budget:
+                return changed
+            least = min(least, nbytes)
+        raise MemoryPlanError(
+            f"program {program.name}: memory_budget={self.budget} bytes cannot be met by "
+            f"computing values again: it needs {whole} bytes, and {least} at the least"
+        )
+
+    def _planned(self, program: Program) -> int:
+        for following in self.planning:
+            program = following.run(program)
+        assert program.plan is not None, "the last of the passes that follow plans the memory"
+        return dims_at(program.plan.nbytes)
 
     def _choices(self, program: Program) -> list[tuple[int, frozenset[ProgramBuffer]]]:
         """(step, values to drop there): the waiting values but for checkpoints, spaced by bytes."""

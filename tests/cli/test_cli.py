@@ -208,6 +208,27 @@ def test_time(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*arguments[:-1], "0"]) == 2
 
 
+def test_time_tells_the_algorithm_of_each_kernel(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "image.py").write_text(
+        "import symgraph as sg\n"
+        "def image():\n"
+        "    return sg.conv2d(sg.var('x', (1, 32, 45, 44)), 48, kernel_size=3, name='conv')\n"
+    )
+    arguments = ["time", "image.py:image", "--repeat", "1", "--kernels", "--algorithms"]
+    for algorithms, form in (("direct", None), ("accurate", "F(2x2,3x3)"), ("fast", "F(4x4,3x3)")):
+        assert main([*arguments, algorithms]) == 0
+        shown = capsys.readouterr().out
+        if form is None:
+            assert " by " not in shown
+        else:
+            assert f"conv_winograd_product (winograd_product) by winograd {form}" in shown
+    with pytest.raises(SystemExit):
+        main([*arguments, "quick"])
+    assert "invalid choice: 'quick'" in capsys.readouterr().err
+
+
 def test_devices(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["devices"]) == 0
     shown = capsys.readouterr().out

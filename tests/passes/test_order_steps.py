@@ -112,7 +112,8 @@ def test_no_order_of_a_small_program_is_better(case: Case) -> None:
     shuffled = program.with_(steps=tuple(program.steps[n] for n in worst))
     for start in (program, shuffled):
         found = best_order(start)
-        assert (found.peak, found.proved) == (best, True)
+        assert (found.peak, found.proved, found.bound) == (best, True, best)
+        assert problem.least <= best
 
 
 @settings(max_examples=25, deadline=None, derandomize=True,
@@ -137,4 +138,19 @@ def test_without_time_the_order_is_still_valid_and_no_worse(limit: int) -> None:
     found = best_order(program, work_limit=limit)
     at = {step: n for n, step in enumerate(found.order)}
     assert all(at[b] < at[n] for n, s in enumerate(dependences(program)) for b in s)
-    assert found.peak <= _Problem.of(program, 64).peak(range(len(program.steps)))
+    assert found.bound <= found.peak <= _Problem.of(program, 64).peak(range(len(program.steps)))
+    assert found.proved == (found.bound == found.peak)
+
+
+def test_what_waits_for_the_way_back_counts_in_every_order() -> None:
+    """The largest step alone needs three values; in any order all values wait at the turn."""
+    values = [sg.var("x", (17, 33))]
+    for _ in range(6):
+        values.append(Exp()(values[-1]))
+    y = values[-1]
+    for value in reversed(values[1:-1]):
+        y = y * value
+    program = compiled(y, sg.var("z", (3,)) + 1.0, disable=("fuse",)).program
+    found = best_order(program)
+    assert found.proved and found.bound == found.peak >= 5 * 2304
+    assert _Problem.of(program, 64).least >= 5 * 2304

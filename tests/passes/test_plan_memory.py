@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.errors import MemoryPlanError
+from symgraph.errors import AttributeValueError, MemoryPlanError
 from symgraph.ir.program import live_ranges
 from symgraph.ir.verify_program import check_plan
+from symgraph.passes import plan_memory
 from symgraph.passes.plan_memory import PlanMemory
 from tests.support.toys import Dense, Exp, HostDouble, RowSum, SubtractRow
 
@@ -144,3 +145,26 @@ def test_it_is_deterministic_and_idempotent() -> None:
     again = PlanMemory(64, verify=2).run(program)
     assert [o for _, o in again.plan.offsets] == [o for _, o in program.plan.offsets]
     assert str(again) == str(program)
+
+
+def test_effort_bounds_the_search_and_never_the_clock() -> None:
+    """No effort takes what quick methods find; equal effort gives equal plans."""
+    x = sg.var("x", (17, 33))
+    y = SubtractRow()(Exp()(x), RowSum()(Exp()(Exp()(x))))
+    quick, again = (compiled(y, planning_effort=0.0).memory for _ in range(2))
+    thorough = compiled(y, planning_effort=4.0).memory
+    assert quick.nbytes == again.nbytes >= thorough.nbytes
+    assert [o for _, o in quick.offsets] == [o for _, o in again.offsets]
+    with pytest.raises(AttributeValueError, match=r"planning_effort must be a factor >= 0, got -1"):
+        compiled(y, planning_effort=-1)
+
+
+def test_effort_reaches_the_solver() -> None:
+    program = compiled(chain(3)).program
+    seen = []
+    for effort in (0.0, 2.0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(plan_memory, "place", lambda _, work_limit: seen.append(work_limit))
+            with pytest.raises(AttributeError):  # nothing was placed
+                PlanMemory(effort=effort).run(program)
+    assert seen == [0, 2 * plan_memory.WORK_LIMIT]

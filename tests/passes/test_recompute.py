@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,10 @@ import pytest
 import symgraph as sg
 from symgraph.errors import AttributeValueError, MemoryPlanError
 from symgraph.ir.verify_program import check_plan
+from symgraph.kernel import dims
+from symgraph.passes.order_steps import OrderSteps
+from symgraph.passes.plan_memory import PlanMemory
+from symgraph.passes.recompute import Recompute
 from symgraph.train.step import build_step
 
 BATCH, WIDTH = 17, 5
@@ -87,3 +92,35 @@ def test_what_an_update_has_overwritten_is_not_read_again() -> None:
     for s in f.program.steps:
         assert not overwritten & {b.root for b in s.reads}, s.label
         overwritten |= {place[b.root] for b in s.writes if b.root in place}
+
+
+def test_the_plan_itself_fits_the_budget_whatever_its_extents() -> None:
+    """The arena as it is planned is what is judged, open extents at 32."""
+    rng = np.random.default_rng(0)
+    h = sg.var("x", ("N", WIDTH))
+    params = {}
+    for n in range(20):
+        h = sg.tanh(sg.linear(h, WIDTH, name=f"fc{n}"))
+        params[f"fc{n}_weight"] = rng.normal(size=(WIDTH, WIDTH)).astype(np.float32)
+        params[f"fc{n}_bias"] = rng.normal(size=(WIDTH,)).astype(np.float32)
+    built = build_step(sg.mean(sg.square(h)), params, sg.train.SGD())
+    plain = built.compile(params, target="interp")
+    whole = plain.memory_report(N=32).planned
+    budget = whole * 3 // 5
+    tight = built.compile(params, target="interp", memory_budget=budget)
+    assert tight.memory_report(N=32).planned <= budget < whole
+    assert again(tight)
+    for n in (0, 1, 17, 64):
+        check_plan(tight.program, {"N": n})
+    # What the passes that follow plan decides, not the peak of the order before them.
+    with pytest.raises(MemoryPlanError, match=rf"needs {2 * whole} bytes"):
+        Recompute(1, planning=(Doubled(),)).run(plain.program.with_(plan=None))
+
+
+class Doubled:
+    """A planner that needs twice as much."""
+
+    def run(self, program):
+        planned = PlanMemory().run(OrderSteps().run(program))
+        plan = planned.plan
+        return planned.with_(plan=replace(plan, nbytes=dims.mul(plan.nbytes, 2)))

@@ -1,26 +1,69 @@
-"""One plan for open extents: valid at every size, and what it costs over a plan for that size."""
+"""One plan for open extents: valid at every size, and as small as a plan for that size alone."""
 
 from __future__ import annotations
+
+import random
 
 from hypothesis import HealthCheck, given, settings
 
 import symgraph as sg
 from symgraph.ir.verify_program import check_plan
+from symgraph.kernel import dims
+from symgraph.kernel.dims import DimVar
+from symgraph.kernel.memory import Interval, SymbolicInterval, check, place, place_symbolic
+from symgraph.passes.plan_memory import _at, _linear, _samples, _split
 
 from .graphs import Case, graphs
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(case=graphs(size=12))
-def test_a_plan_for_all_sizes_holds_at_each(case: Case) -> None:
+@given(case=graphs(size=20))
+def test_a_plan_for_all_sizes_costs_nothing_at_any(case: Case) -> None:
     f = sg.compile(case.outputs, target="interp", level=0)
     if not f.program.dims:
         return
+    steps = [s.label for s in f.program.steps]
     for n in (0, 1, 3, 17, 64):
         check_plan(f.program, {"N": n})
         report = f.memory_report(N=n)
         shapes = {"x": (n, *case.shapes["x"][1:])}
-        alone = sg.compile(case.outputs, target="interp", level=0, shapes=shapes).memory_report()
-        assert report.planned >= report.lower_bound
-        # Another order may suit this size better: at most a tenth is lost, and reported.
-        assert report.planned <= max(alone.planned * 1.1, alone.planned + 256), report
+        alone = sg.compile(case.outputs, target="interp", level=0, shapes=shapes)
+        planned = alone.memory_report().planned
+        if steps == [s.label for s in alone.program.steps]:
+            assert report.planned == planned, report
+        else:  # with one row a program has other steps; for those it has, the plan is least
+            assert report.planned in (planned, report.lower_bound), report
+
+
+def intervals_of(seed: int) -> list[SymbolicInterval[dims.Dim]]:
+    """Sizes a*N + b*N*T + c bytes, lives short and long: no plan of one suits all values."""
+    rng, batch, time = random.Random(seed), DimVar("N"), DimVar("T")
+    count = rng.randrange(5, 40)
+    items = []
+    for n in range(count):
+        a, b, c = (rng.choice((0, 0, 1, 3, 5, 16)) for _ in range(3))
+        size = dims.add(dims.mul(batch, 4 * a), dims.mul(dims.mul(batch, time), 4 * b))
+        end = n + 1 + rng.choice((1, 1, 2, 3, rng.randrange(1, count)))
+        items.append(SymbolicInterval(f"b{n}", n, end, dims.add(size, 4 * c), 64))
+    return items
+
+
+def test_two_open_extents_cost_nothing_at_most_values() -> None:
+    equal = tried = 0
+    for seed in range(12):
+        items = intervals_of(seed)
+        samples = _samples(["N", "T"])
+        plan = place_symbolic(
+            items, _at, samples, dims.maximum, dims.align, linear=_linear, split=_split
+        )
+        for values in ({"N": n, "T": t} for n in (0, 1, 2, 7, 33, 200) for t in (1, 5, 64)):
+            fixed = [
+                Interval(i.name, i.start, i.end, _at(i.nbytes, values), i.alignment) for i in items
+            ]
+            total = _at(plan.total_nbytes, values)
+            check(fixed, [_at(o, values) for o in plan.offsets], total)
+            equal += total == place(fixed, work_limit=2_000_000).total_nbytes
+            tried += 1
+        for excess, sample in zip(plan.excess, samples, strict=True):
+            assert excess <= 0.5, (seed, sample)
+    assert equal >= 0.85 * tried, (equal, tried)

@@ -18,6 +18,7 @@ Invariant: sizes are not negative, so 0 never wins a maximum.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -26,6 +27,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from .forms import Form, stacked, value_of
 from .interval import Interval, granule
 from .place import place
+
+MOVES = 200
+"""Changes of the order that are tried where no proposal suits all samples."""
 
 
 class Size(Protocol):
@@ -154,20 +158,51 @@ def _cost(totals: Sequence[int], fixed: Sequence[int]) -> tuple[float, float]:
 def _best_structure(
     fixed_at: Sequence[tuple[Interval, ...]], planned: Sequence[tuple[int, ...]]
 ) -> _Structure:
-    """Every fixed plan proposes its order; all are judged at all samples."""
+    """Every fixed plan proposes its order; all are judged at all samples, the best is mended."""
     ideal = [
         max((o + i.nbytes for o, i in zip(offsets, fixed, strict=True)), default=0)
         for offsets, fixed in zip(planned, fixed_at, strict=True)
     ]
-    best: tuple[tuple[float, float], _Structure] | None = None
-    for order in _proposals(fixed_at, planned):
-        structure = _structure(fixed_at[0], order)
-        totals = tuple(_total(fixed, structure) for fixed in fixed_at)
-        cost = _cost(totals, ideal)
-        if best is None or cost < best[0]:
-            best = cost, structure
-    assert best is not None, "there is at least one sample"
-    return best[1]
+    structures = (_structure(fixed_at[0], order) for order in _proposals(fixed_at, planned))
+    rated = [(_cost(_totals(fixed_at, structure), ideal), structure) for structure in structures]
+    cost, best = min(rated, key=lambda item: item[0])
+    return _mended(fixed_at, ideal, cost, best)
+
+
+def _mended(
+    fixed_at: Sequence[tuple[Interval, ...]],
+    ideal: Sequence[int],
+    cost: tuple[float, float],
+    best: _Structure,
+) -> _Structure:
+    """Local search: who stands in the tallest pile, at the sample that is worst off, moves to
+    another place in the order; equal results are accepted, as they lead off plateaus."""
+    rng = random.Random(0)
+    current, current_cost = best, cost
+    for _ in range(MOVES):
+        if cost[0] <= 1.0:
+            break
+        totals = _totals(fixed_at, current)
+        worst = max(range(len(ideal)), key=lambda n: totals[n] / max(ideal[n], 1))
+        moved = rng.choice(_tallest_pile(fixed_at[worst], current))
+        order = [j for j in current.order if j != moved]
+        order.insert(rng.randrange(len(order) + 1), moved)
+        changed = _structure(fixed_at[0], tuple(order))
+        changed_cost = _cost(_totals(fixed_at, changed), ideal)
+        if changed_cost <= current_cost:
+            current, current_cost = changed, changed_cost
+        if changed_cost < cost:
+            best, cost = changed, changed_cost
+    return best
+
+
+def _tallest_pile(intervals: Sequence[Interval], structure: _Structure) -> list[int]:
+    """From the buffer that ends highest down to the ground."""
+    ends = _ends(intervals, structure)
+    pile = [max(range(len(ends)), key=ends.__getitem__)]
+    while structure.below[pile[-1]]:
+        pile.append(max(structure.below[pile[-1]], key=ends.__getitem__))
+    return pile
 
 
 def _proposals(
@@ -211,7 +246,12 @@ def _structure(intervals: Sequence[Interval], order: tuple[int, ...]) -> _Struct
     return _Structure(order, tuple(below), tops)
 
 
-def _total(intervals: Sequence[Interval], structure: _Structure) -> int:
+def _totals(fixed_at: Sequence[tuple[Interval, ...]], structure: _Structure) -> tuple[int, ...]:
+    return tuple(max(_ends(fixed, structure), default=0) for fixed in fixed_at)
+
+
+def _ends(intervals: Sequence[Interval], structure: _Structure) -> list[int]:
+    """Where each buffer ends if it rests on those below it."""
     unit = granule(intervals)
     ends = [0] * len(intervals)
     for j in structure.order:
@@ -219,7 +259,7 @@ def _total(intervals: Sequence[Interval], structure: _Structure) -> int:
         alignment = intervals[j].alignment
         offset = -(-offset // alignment) * alignment
         ends[j] = offset + -(-intervals[j].nbytes // unit) * unit
-    return max(ends, default=0)
+    return ends
 
 
 def _closed_forms(
