@@ -40,6 +40,17 @@ def test_convolutions(channels: int, out: int, size: int, kernel: int, stride: i
     both(sg.conv2d(y, 17, kernel_size=1, name="d"), x=numbers(2, channels, size, size + 1))
 
 
+@pytest.mark.parametrize("channels", [24, 40, 20, 72, 136])
+def test_channels_that_blocks_do_not_divide(channels: int) -> None:
+    x = sg.var("x", (2, 3, 7, 6))
+    h = sg.conv2d(x, channels, kernel_size=3, padding=1, name="a")
+    y = sg.conv2d(sg.relu(h), 48, kernel_size=1, name="b")
+    y = sg.conv2d(y, channels, kernel_size=3, padding=1, name="c") + h
+    y = sg.conv2d(y, channels, kernel_size=3, padding=1, groups=channels, name="d")
+    y = sg.concat([sg.max_pool2d(y, 2), sg.avg_pool2d(h, 2)], axis=1)
+    both(sg.local_response_norm(y, 3), x=numbers(2, 3, 7, 6))
+
+
 @pytest.mark.parametrize(
     ("channels", "out", "groups"),
     [(32, 64, 2), (96, 64, 2), (64, 128, 4), (12, 20, 4), (24, 48, 3), (16, 32, 16), (20, 20, 20)],
