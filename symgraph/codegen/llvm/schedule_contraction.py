@@ -124,7 +124,7 @@ def _columns(found: Contraction, tile: Tile) -> Stmt:
     def body(rows: Piece, columns: Piece) -> Stmt:
         return _column_tile(found, tile, rows, columns)
 
-    return _around(found, tile, body, columns_in_lanes=True)
+    return around(found, tile, body, columns_in_lanes=True)
 
 
 class Piece:
@@ -179,7 +179,7 @@ def _depth(found: Contraction, tile: Tile) -> Stmt:
     def body(rows: Piece, columns: Piece) -> Stmt:
         return _depth_tile(found, tile, rows, columns)
 
-    return _around(found, tile, body, columns_in_lanes=False)
+    return around(found, tile, body, columns_in_lanes=False)
 
 
 def _depth_tile(found: Contraction, tile: Tile, rows: Piece, columns: Piece) -> Stmt:
@@ -204,7 +204,7 @@ def _depth_tile(found: Contraction, tile: Tile, rows: Piece, columns: Piece) -> 
 # -- the loops around a tile -----------------------------------------------------------------------
 
 
-def _around(
+def around(
     found: Contraction,
     tile: Tile,
     body: Callable[[Piece, Piece], Stmt],
