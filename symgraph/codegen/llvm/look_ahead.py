@@ -60,7 +60,7 @@ def look_ahead(
     inner = found.serial[-1]
     if access is None or not isinstance(inner.extent, int) or inner.extent % STEP:
         return body
-    order = _passing(found, tile)
+    order = _passing(found, tile, access)
     if order is None:
         return body
     tiles, others = order
@@ -103,12 +103,17 @@ def _streamed(found: Contraction, tile: Tile) -> Access | None:
     return access if whole and shared and large else None
 
 
-def _passing(found: Contraction, tile: Tile) -> tuple[int, Sequence[For]] | None:
+def _passing(found: Contraction, tile: Tile, access: Access) -> tuple[int, Sequence[For]] | None:
     """The tiles of rows, and the other loops, that pass by one panel; None where that is not the
     order of the loops, or an extent is open."""
     order, _ = choose_order(found, tile)
     tiled = (tile.row_axis, tile.deep_axis, tile.column_axis, tile.block_axis)
     others = [loop for loop in found.parallel if loop.var not in tiled and loop.extent != 1]
+    own = [loop for loop in others if found.stride_of(access, loop.var) != 0]
+    if order == "others columns rows" and len(own) == len(others):
+        others = []  # each of their rounds has panels of its own, which lie after the last one's
+    elif own:
+        return None
     extents = [loop.extent for loop in others]
     axis, step = tile.row_axis, tile.rows
     if tile.deep_axis is not None:
@@ -117,7 +122,7 @@ def _passing(found: Contraction, tile: Tile) -> tuple[int, Sequence[For]] | None
     if not isinstance(rows, int):
         return None
     tiles = -(-rows // step)
-    # Where other loops are outside, they find the panels near already.
+    # Where other loops are outside and read the same panels, they find them near already.
     outside = {"others columns rows": bool(others), "columns others rows": False}
     if outside.get(order, tiles > 1 or bool(others)):
         return None
