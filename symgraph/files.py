@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import FileError
@@ -16,17 +17,30 @@ def write_atomic(path: str | os.PathLike[str], data: str | bytes) -> Path:
     Raises: FileError for a missing folder, OSError as open does; an old file is then untouched.
     """
     target = Path(path)
-    if not target.parent.is_dir():
-        raise FileError(f"{target}: the folder {target.parent} does not exist")
-    raw = data.encode("utf-8") if isinstance(data, str) else data
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    write_together({target: data})
     return target
+
+
+def write_together(files: Mapping[Path, str | bytes]) -> None:
+    """Write every file under a temporary name in its folder, then rename them all.
+
+    Raises: FileError for a missing folder, OSError as open does; when one cannot be written none
+    is renamed.
+    """
+    temporary: dict[Path, str] = {}
+    try:
+        for target, data in files.items():
+            if not target.parent.is_dir():
+                raise FileError(f"{target}: the folder {target.parent} does not exist")
+            raw = data.encode("utf-8") if isinstance(data, str) else data
+            handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+            temporary[target] = name
+            with os.fdopen(handle, "wb") as file:
+                file.write(raw)
+            os.chmod(name, 0o644)
+        for target, name in temporary.items():
+            os.replace(name, target)
+    finally:
+        for name in temporary.values():
+            with contextlib.suppress(OSError):
+                os.unlink(name)

@@ -34,7 +34,8 @@ def export(
     training: bool = False,
     budgets: Mapping[str, int] | None = None,
     selftest: bool = False,
-    updates: Mapping[str, Symbol] | None = None,
+    updates: Mapping[str, Symbol | Mapping[str, Symbol]] | None = None,
+    state: Mapping[str, str | Symbol] | None = None,
     progress: Callable[[str], None] | None = None,
     options: Options | None = None,
     **changes: Any,
@@ -57,9 +58,13 @@ def export(
     budgets  what the artefact may need at most: "workspace", "text" and "stack" in bytes, "flops"
     specialise   sizes of open extents that get versions of their own, faster ones, behind the same
              function: {"N": (1, 32)}
+    state    inputs that calls remember, with their next values (symbols, or names of outputs, which
+             are then no outputs): the header has them as NAME_state, with NAME_reset and NAME_step
     progress called with the name of each stage when it begins
     selftest also NAME_selftest: a seeded case with a checksum after each operator
-    training, updates, shapes, dtypes, options and further keywords as for `compile`
+    updates  next values of variables by name, written over their arrays; with several entries
+             also by entry: {"step": {"h": h_next}}
+    training, shapes, dtypes, options and further keywords as for `compile`
 
     Raises: ShapeError, DTypeError, InputError, TargetError, BudgetError (with the largest
     contributors); nothing is written then.
@@ -85,6 +90,7 @@ def export(
         budgets=budgets,
         selftest=selftest,
         updates=updates,
+        state=state,
         progress=progress,
         options=options,
         changes=changes,

@@ -21,6 +21,7 @@ from .budgets import check_stack, check_text
 from .describe import describe_stack
 from .entry_point import EntryPoint
 from .header_entries import entries_header
+from .header_state import state_header, state_of
 from .kinds import ADAPTERS
 from .object_file import read_object
 from .packaging import (
@@ -161,7 +162,9 @@ class Parts:
         stack = self.description["stack"]
         parts = [entry.header(stack) for entry in self.entries.values()]
         signatures = [entry.signature for entry in self.entries.values()]
-        return "\n".join([*parts, *entries_header(self.prefix, signatures)])
+        states = [state_of(e.request, e.signature) for e in self.entries.values()]
+        shared = entries_header(self.prefix, signatures)
+        return "\n".join([*parts, *shared, *state_header(self.prefix, signatures, states)])
 
     def _cpp_header(self, header: str) -> str:
         return "\n".join(cpp_header(e.signature, header) for e in self.entries.values())

@@ -13,7 +13,7 @@ from ..codegen.llvm.versions import LEVELS
 from ..compiler import with_updates
 from ..errors import InputError, TargetError
 from ..ir.graph import Graph
-from ..ir.symbol import Expression, Group, Symbol
+from ..ir.symbol import Expression, Group, Symbol, output_names
 from ..kernel import dims
 from ..options import Options, from_environment
 from .budgets import Budgets, budgets_from
@@ -76,7 +76,8 @@ def requests(
     name: str | None,
     ranges: Mapping[str, tuple[int, int]] | None,
     specialise: Mapping[str, Sequence[int]] | None,
-    updates: Mapping[str, Symbol] | None,
+    updates: Mapping[str, Symbol | Mapping[str, Symbol]] | None,
+    state: Mapping[str, str | Symbol] | None = None,
     **others: Any,
 ) -> dict[str, Request]:
     """The request for each entry by its name; "run" where there is one.
@@ -86,28 +87,44 @@ def requests(
     Raises: InputError, TargetError.
     """
     if not isinstance(outputs, Mapping):
+        outputs, further = with_state(outputs, state or {}, "")
+        plain = {n: s for n, s in (updates or {}).items() if isinstance(s, Symbol)}
+        if len(plain) < len(updates or {}):
+            raise InputError("export: updates by entry need several entries")
         single = request(
             outputs,
             path,
             name=name,
             ranges=ranges,
             specialise=specialise,
-            updates=updates,
+            updates={**plain, **further},
             **others,
         )
         return {"run": single}
     if not outputs:
         raise InputError("export: the mapping of entries is empty")
-    start, found, unknown = path.name if name is None else name, {}, set(updates or {})
+    start, found, unknown = (
+        path.name if name is None else name,
+        {},
+        {*(updates or {}), *(state or {})},
+    )
     wrong = [entry for entry in outputs if identifier(entry) != entry]
     if wrong:
         raise InputError(f"export: entry {wrong[0]!r} cannot be part of a C name")
     extents = {entry: _extents_of(_group(each)) for entry, each in outputs.items()}
     known = frozenset().union(*extents.values())
     for entry, each in outputs.items():
-        graph = _group(each).graph
-        own = {n: s for n, s in (updates or {}).items() if n in graph.names.values()}
-        unknown -= set(own)
+        names = _group(each).graph.names.values()
+        kept = {n: s for n, s in (state or {}).items() if n in names}
+        each, further = with_state(each, kept, entry)
+        mine = (updates or {}).get(entry)
+        own = (
+            dict(mine)
+            if isinstance(mine, Mapping)
+            else {n: s for n, s in (updates or {}).items() if isinstance(s, Symbol) and n in names}
+        )
+        unknown -= {*own, *kept, *([entry] if isinstance(mine, Mapping) else [])}
+        own |= further
         here = {k: v for k, v in (ranges or {}).items() if k in extents[entry] or k not in known}
         sizes = {k: v for k, v in (specialise or {}).items()
                  if k in extents[entry] or k not in known}  # fmt: skip
@@ -116,8 +133,36 @@ def requests(
             **others,
         )  # fmt: skip
     if unknown:
-        raise InputError(f"export: updates has {sorted(unknown)[0]!r}, which no entry has")
+        raise InputError(f"export: updates or state has {sorted(unknown)[0]!r}, which no entry has")
     return found
+
+
+def with_state(
+    outputs: Outputs, state: Mapping[str, str | Symbol], entry: str
+) -> tuple[Outputs, dict[str, Symbol]]:
+    """The outputs without those that are next values of state, and the state as updates.
+
+    Raises: InputError for a name that is no output, or when no output is left.
+    """
+    if not state:
+        return outputs, {}
+    group = _group(outputs)
+    symbols = [Symbol(value) for value in group.graph.outputs]
+    names = dict(zip(output_names(group.graph), symbols, strict=True))
+    updates: dict[str, Symbol] = {}
+    for name, following in state.items():
+        if isinstance(following, str) and following not in names:
+            where = f"entry {entry} has" if entry else "there are"
+            raise InputError(
+                f"export: state {name!r}: its next value {following!r} is no output; {where} the "
+                f"outputs {', '.join(names)}"
+            )
+        updates[name] = names[following] if isinstance(following, str) else following
+    taken = {following for following in state.values() if isinstance(following, str)}
+    left = [symbol for name, symbol in names.items() if name not in taken]
+    if not left:
+        raise InputError("export: state leaves no output: return something besides next values")
+    return Group(left), updates
 
 
 def _group(outputs: Outputs) -> Expression:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from ..compiler import compile
+from ..codegen.executable import Executable
 from ..errors import InputError
+from ..ir.symbol import Group
+from ..train.step import build_step
 from ..viz import draw_memory
+from .arrays import compiled, parameters
 from .command import Command, add_model, add_target, compile_options, given_shapes
 from .model_argument import load_model
+from .objective import add_objective, objective
+from .optimizer_argument import add_optimizer, make_clip, make_optimizer
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,18 +26,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=EXTENT",
         help="value of an open extent, e.g. N=8; the plan holds for every value",
     )
+    parser.add_argument(
+        "--training", action="store_true", help="of a training step rather than of inference"
+    )
     parser.add_argument("--json", action="store_true", help="the whole report as JSON")
     parser.add_argument("-o", "--out", metavar="FILE", help="a chart of the arena, as .svg")
+    group = parser.add_argument_group("with --training")
+    add_objective(group)
+    add_optimizer(group)
 
 
 def run(arguments: argparse.Namespace) -> int:
     extents = _extents(arguments.at)
-    executable = compile(
-        load_model(arguments.model),
-        shapes=given_shapes(arguments.shape),
-        name=arguments.model.replace(":", "_"),
-        **compile_options(arguments),
-    )
+    executable = _step(arguments) if arguments.training else _network(arguments)
     report = executable.memory_report(**extents)
     print(report.to_json() if arguments.json else report, end="\n" if arguments.json else "")
     if arguments.out is not None:
@@ -41,6 +47,22 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.json:
             print(f"\nwrote {path}")
     return 0
+
+
+def _network(arguments: argparse.Namespace) -> Executable:
+    """With its parameters as constants, since that is how it is shipped and called."""
+    model, shapes = load_model(arguments.model), given_shapes(arguments.shape)
+    options = compile_options(arguments) | {"name": arguments.model.replace(":", "_")}
+    return compiled(model, None, shapes, 0, options)
+
+
+def _step(arguments: argparse.Namespace) -> Executable:
+    shapes = given_shapes(arguments.shape)
+    loss, _, _ = objective(load_model(arguments.model), arguments.loss, arguments.metrics)
+    given = {n: s for n, s in shapes.items() if n in loss.graph.names.values()}
+    params = parameters(Group([loss]), None, given, 0)
+    step = build_step(loss, params, make_optimizer(arguments), clip=make_clip(arguments))
+    return step.compile(params, shapes=given, **compile_options(arguments))
 
 
 def _extents(items: list[str]) -> dict[str, int]:
@@ -62,6 +84,7 @@ one, the sum of all tensors, and the tensors alive at the peak with the lines th
 
   symgraph memory lenet5 --at N=64
   symgraph memory resnet18 --shape x=1,3,224,224 -o arena.svg
+  symgraph memory lenet5 --shape x=64,1,28,28 --training --optimizer sgd --momentum 0.9
   symgraph memory lstm --json
 """,
     configure,

@@ -25,42 +25,45 @@ _serials = itertools.count()
 
 
 class Symbolic:
-    """Arithmetic shared by every integer expression that is not a plain int."""
+    """Arithmetic shared by every integer expression that is not a plain int.
+
+    With anything else (an index that is being computed with) the other side decides.
+    """
 
     __slots__ = ()
 
     def __add__(self, other: Dim) -> Dim:
-        return add(self, other)
+        return add(self, other) if isinstance(other, (int, Symbolic)) else NotImplemented
 
     def __radd__(self, other: Dim) -> Dim:
-        return add(other, self)
+        return add(other, self) if isinstance(other, (int, Symbolic)) else NotImplemented
 
     def __sub__(self, other: Dim) -> Dim:
-        return add(self, mul(other, -1))
+        return add(self, mul(other, -1)) if isinstance(other, (int, Symbolic)) else NotImplemented
 
     def __rsub__(self, other: Dim) -> Dim:
-        return add(other, mul(self, -1))
+        return add(other, mul(self, -1)) if isinstance(other, (int, Symbolic)) else NotImplemented
 
     def __mul__(self, other: Dim) -> Dim:
-        return mul(self, other)
+        return mul(self, other) if isinstance(other, (int, Symbolic)) else NotImplemented
 
     def __rmul__(self, other: Dim) -> Dim:
-        return mul(other, self)
+        return mul(other, self) if isinstance(other, (int, Symbolic)) else NotImplemented
 
     def __neg__(self) -> Dim:
         return mul(self, -1)
 
     def __floordiv__(self, other: Dim) -> Dim:
-        return floordiv(self, other)
+        return floordiv(self, other) if isinstance(other, (int, Symbolic)) else NotImplemented
 
     def __rfloordiv__(self, other: Dim) -> Dim:
-        return floordiv(other, self)
+        return floordiv(other, self) if isinstance(other, (int, Symbolic)) else NotImplemented
 
     def __mod__(self, other: Dim) -> Dim:
-        return mod(self, other)
+        return mod(self, other) if isinstance(other, (int, Symbolic)) else NotImplemented
 
     def __rmod__(self, other: Dim) -> Dim:
-        return mod(other, self)
+        return mod(other, self) if isinstance(other, (int, Symbolic)) else NotImplemented
 
 
 Dim = int | Symbolic

@@ -165,8 +165,14 @@ class IndexValue(Expr):
     def __floordiv__(self, other: ExprLike) -> Expr:
         return _index_arithmetic("floordiv", self, other)
 
+    def __rfloordiv__(self, other: ExprLike) -> Expr:
+        return _index_arithmetic("floordiv", other, self)
+
     def __mod__(self, other: ExprLike) -> Expr:
         return _index_arithmetic("mod", self, other)
+
+    def __rmod__(self, other: ExprLike) -> Expr:
+        return _index_arithmetic("mod", other, self)
 
     def __neg__(self) -> Expr:
         return IndexValue(dims.mul(self.dim, -1))

@@ -47,6 +47,7 @@ from .ir import (
     cast,
     neutral,
 )
+from .parts import split_parts
 from .picked_sums import Loops, nest, picked_terms
 from .placement import Target, fill_border, placed, whole
 from .rewrite import ExprRewriter, LoadRewriter, loads, operands, walk
@@ -103,10 +104,11 @@ def has_reduce(expr: Expr) -> bool:
 def plan_stages(outputs: Sequence[tuple[Buffer, Compute]]) -> StagePlan:
     """Decide what is inlined, which stages remain, and which loops they share."""
     made = [placed(buffer, compute) for buffer, compute in outputs]
-    inliner = _Inliner([c for _, c in made])
+    computes = split_parts([c for _, c in made])
+    inliner = _Inliner(computes)
     kept = inliner.run()
     written: dict[Compute, list[Target]] = {}
-    for target, compute in made:
+    for (target, _), compute in zip(made, computes, strict=True):
         written.setdefault(inliner.result(compute), []).append(target)
     stages = tuple(Stage(c, tuple(written.get(c, ()))) for c in kept)
     return StagePlan(stages, _outer_axes(stages))

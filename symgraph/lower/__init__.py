@@ -38,6 +38,7 @@ from ..kernel.in_place import in_place_positions
 from ..kernel.ir import Buffer
 from .kernels import identifier, node_kernel
 from .loop import Place, loop_steps
+from .unread import without_unread
 
 __all__ = ["lower", "node_kernel"]
 
@@ -81,6 +82,7 @@ class _Lowering:
         for node in self.graph.nodes:
             self._node(node)
         outputs = self._outputs()
+        self.steps = without_unread(self.steps, outputs)
         return Program(
             self.name,
             tuple(self.inputs),

@@ -23,17 +23,24 @@ def identifier(name: str) -> str:
     return text if text and not text[0].isdigit() else f"k_{text}"
 
 
-def node_kernel(node: Node, kernel_name: str, origin: str) -> tuple[Kernel, tuple[Value, ...]]:
-    """The naive kernel of one node, and the values its inputs stand for."""
+def node_kernel(
+    node: Node, kernel_name: str, origin: str, wanted: tuple[bool, ...] | None = None
+) -> tuple[Kernel, tuple[Value, ...]]:
+    """The naive kernel of one node, and the values its inputs stand for.
+
+    `wanted` tells which of its results are stored; by default all are.
+    """
     used: dict[Value, Buffer] = {}
     for value in node.inputs:
         if value not in used and literal(value) is None:
             used[value] = value_buffer(value, identifier(value.node.label))
     tensors = [_tensor(value, used) for value in node.inputs]
     results = checked_results(node, tensors)
+    chosen = (True,) * len(results) if wanted is None else wanted
     outputs = [
         (value_buffer(value, result_label(value)), result)
-        for value, result in zip(node.values, results, strict=True)
+        for value, result, stored in zip(node.values, results, chosen, strict=True)
+        if stored
     ]
     return kernel_over(kernel_name, used, outputs, origin)
 

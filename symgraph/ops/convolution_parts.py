@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.alternative import Alternative
 from ..ir.layout import Layout
 from ..ir.op import Op, Sample, register
 from ..ir.symbol import Symbol
@@ -24,7 +23,6 @@ from ..kernel.compute import Compute, Tensor, compute, reduce
 from ..kernel.dims import Dim
 from .base import Array, Gradients, make
 from .windows import Sizes, pick, window_extents, windows
-from .winograd import offers
 
 if TYPE_CHECKING:
     from ..ir.infer import ShapeView, Unifier
@@ -55,28 +53,21 @@ class Convolution(Op):
         self, ins: Sequence[TensorType], outs: Sequence[TensorType], block: int
     ) -> tuple[tuple[Layout | None, ...], Layout | None] | None:
         """Channels in blocks, the outputs' innermost in the weight so that a vector holds them."""
-        images = Layout(((1, block),))
-        if not images.fits(outs[0].shape):
+        image, result, weight = ins[0].shape, outs[0].shape, ins[1].shape
+        assert image is not None and result is not None and weight is not None
+        read, made = channel_block(image[1], block), channel_block(result[1], block)
+        if made is None:
             return None
         rest = (None,) * (len(ins) - 2)
-        weight = ins[1].shape
-        assert weight is not None
-        depthwise = self.groups > 1 and weight[:2] == (self.groups, 1)
-        if depthwise:
-            return (images, Layout(((0, block),)), *rest), images
+        images, results = Layout(((1, read or 1),)), Layout(((1, made),))
+        if self.groups > 1 and weight[:2] == (self.groups, 1):
+            return (results, Layout(((0, made),)), *rest), results
         each = (dims.floordiv(weight[0], self.groups), weight[1])
         if self.groups > 1 and any(dims.exact_quotient(n, block) is None for n in each):
             return None  # a vector of channels would hold several groups
-        if images.fits(ins[0].shape):
-            return (images, Layout(((1, block), (0, block))), *rest), images
-        return (None, Layout(((0, block),)), *rest), images
-
-    def alternatives(self, ins: tuple[Symbol, ...]) -> Sequence[Alternative]:
-        """Winograd's, for images and windows that move by one."""
-        ones = (1, 1)
-        if self.stride != ones or self.dilation != ones or self.groups != 1:
-            return ()
-        return offers(ins[0], ins[1], ins[2] if len(ins) > 2 else None)
+        if read is not None:
+            return (images, Layout(((1, read), (0, made))), *rest), results
+        return (None, Layout(((0, made),)), *rest), results
 
     def infer_shape(
         self, u: Unifier, x: ShapeView, weight: ShapeView, bias: ShapeView | None = None
@@ -158,6 +149,20 @@ class Convolution(Op):
                 bias = bias + shift
         inputs = (x, weight) if bias is None else (x, weight, bias)
         return self(*inputs)  # type: ignore[no-any-return]
+
+
+MOST_ODD_CHANNELS = 128
+"""Up to so many channels that blocks do not divide lie in one block of their own."""
+
+
+def channel_block(channels: Dim, block: int) -> int | None:
+    """How many channels of an image lie together: a block, or all of a few that half a block
+    divides (channels last), which waste less at the end of a vector than they would elsewhere."""
+    if dims.exact_quotient(channels, block) is not None:
+        return block
+    if not isinstance(channels, int) or not block < channels <= MOST_ODD_CHANNELS:
+        return None
+    return channels if channels % (block // 2) == 0 else None
 
 
 def grouped_extents(channels: Dim, groups: int) -> tuple[Dim, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import AttributeValueError
 from ..ir.op import CompositeOp, Sample, register
 from ..ir.symbol import Symbol
+from ..kernel import dims
 from .base import Array, Gradients, make
 from .standardise import (
     SCALED,
@@ -53,14 +54,14 @@ class _Grouped(CompositeOp):
         """x with what is normalised together behind its first two axes."""
         return x
 
-    def merge(self, x: Symbol) -> Symbol:
-        """The reverse of `split`."""
-        return x
+    def merge(self, parts: Symbol, x: Symbol) -> Symbol:
+        """The reverse of `split`, in the shape of x."""
+        return parts
 
     def forward(self, x: Symbol, gamma: Symbol | None = None, beta: Symbol | None = None) -> Symbol:
         parts = self.split(x)
         axes = tuple(range(2, rank_of(parts, self.name)))
-        y = self.merge(standardise(parts, axes, self.eps)[0])
+        y = self.merge(standardise(parts, axes, self.eps)[0], x)
         if gamma is None or beta is None:
             return y
         rank = rank_of(x, self.name)
@@ -72,11 +73,11 @@ class _Grouped(CompositeOp):
         axes = tuple(range(2, rank_of(parts, self.name)))
         standard, inverse, _, _ = standardise(parts, axes, self.eps)
         scaled = g * per_channel(ins[1], rank) if self.use_affine else g
-        dx = self.merge(standardise_gradient(self.split(scaled), standard, inverse, axes))
+        dx = self.merge(standardise_gradient(self.split(scaled), standard, inverse, axes), x)
         if not self.use_affine:
             return (dx,)
         others = (0, *range(2, rank))
-        by_gamma = make("sum", g * self.merge(standard), axis=others)
+        by_gamma = make("sum", g * self.merge(standard, x), axis=others)
         return (dx, by_gamma, make("sum", g, axis=others))
 
     def scaled(self, y: Array, x: Array, gamma: Array | None, beta: Array | None) -> Any:
@@ -102,14 +103,20 @@ class GroupNorm(_Grouped):
             raise AttributeValueError(f"group_norm: groups must be at least 1, got {self.groups!r}")
 
     def check_channels(self, u: Unifier, channels: Any) -> None:
+        why = f"x.shape[1] must be a multiple of groups {self.groups}"
         if isinstance(channels, int) and channels % self.groups:
-            u.fail(f"x.shape[1] must be a multiple of groups {self.groups}, got {channels}")
+            u.fail(f"{why}, got {channels}")
+        elif not isinstance(channels, int):
+            # A call decides for a named number of channels.
+            each = dims.floordiv(channels, self.groups)
+            u.equal(dims.mul(each, self.groups), channels, why)
 
     def split(self, x: Symbol) -> Symbol:
         return make("reshape", x, shape=(0, -4, self.groups, -1, -2))
 
-    def merge(self, x: Symbol) -> Symbol:
-        return make("reshape", x, shape=(0, -3, -2))
+    def merge(self, parts: Symbol, x: Symbol) -> Symbol:
+        # Like x: the named number of channels itself, not groups times a part of it.
+        return make("reshape_like", parts, x)
 
     def reference(self, x: Array, gamma: Array | None = None, beta: Array | None = None) -> Any:
         per_group = x.shape[1] // self.groups

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..kernel.parts import MOST_PARTS
 from ..kernel.rates import Rates
 from ..options import Options
 from .bind_parameters import BindParameters
@@ -23,6 +24,7 @@ from .expand import ExpandComposites
 from .fold_constants import FoldConstants
 from .fold_scale import FoldScale
 from .fuse import Fuse
+from .fusion.judge import Limits
 from .hoist_from_loops import HoistFromLoops
 from .infer_types import InferTypes
 from .inference_form import InferenceForm
@@ -57,11 +59,11 @@ SCALES: tuple[Pass, ...] = (
     Simplify(),
 )
 
-FUSION: tuple[Pass, ...] = (
-    # Before groups are made: readers of the padded value no longer ask for the bare one.
-    SharePadding(),
-    Fuse(),
-)
+
+def fusion(parts: int = 1) -> tuple[Pass, ...]:
+    """Groups of nodes, which may read a contraction in so many parts."""
+    # Padding first: readers of the padded value no longer ask for the bare one.
+    return (SharePadding(), Fuse(Limits(parts=parts)))
 
 
 def preparation(
@@ -104,7 +106,8 @@ def optimisation(
         if block is not None and not training:
             # Folding again packs the weights.
             passes += (ChooseLayouts(block), FoldConstants(), EliminateDeadCode())
-        passes += FUSION
+        # A target that fills vectors with channels keeps the parts of a product in registers too.
+        passes += fusion(1 if block is None or training else MOST_PARTS)
     return passes
 
 

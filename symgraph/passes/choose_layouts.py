@@ -47,6 +47,8 @@ class _Layouts:
         self.layout = layout
         self.plain: dict[Value, Value] = {}
         self.forms: dict[tuple[Value, Layout], Value] = {}
+        self.own: dict[Value, Layout] = {}
+        """How the channels of a value lie that was made in blocks."""
 
     def run(self) -> Graph:
         for node in self.graph.nodes:
@@ -71,26 +73,21 @@ class _Layouts:
             self.plain[node[0]] = new[0]
         else:
             self.forms[node[0], out] = new[0]
+            if [axis for axis, _ in out.blocks] == [CHANNELS]:
+                self.own[node[0]] = out
 
     def _following(self, node: Node) -> tuple[tuple[Layout | None, ...], Layout | None] | None:
         """Blocked where an input is blocked already and the operator keeps channels apart."""
         shape = node.types[0].shape
-        if not node.op.channelwise or len(node.types) != 1 or not self.layout.fits(shape):
+        if not node.op.channelwise or len(node.types) != 1 or shape is None:
             return None
-        assert shape is not None
-        ins = tuple(self._follow_input(v, len(shape)) for v in node.inputs)
-        blocked = any(
-            layout is not None and (v, layout) in self.forms
-            for v, layout in zip(node.inputs, ins, strict=True)
-        )
-        return (ins, self.layout) if blocked else None
-
-    def _follow_input(self, value: Value, rank: int) -> Layout | None:
-        """Blocked when it has channels to block; what is broadcast along them is read as it is."""
-        shape = value.type.shape
-        if shape is None or len(shape) != rank or shape[CHANNELS] == 1:
-            return None
-        return self.layout if self.layout.fits(shape) else None
+        for own in dict.fromkeys(self.own[v] for v in node.inputs if v in self.own):
+            if own.fits(shape):
+                ins = tuple(_follow_input(v, len(shape), own) for v in node.inputs)
+                if any(layout == self.own.get(v) for v, layout in zip(node.inputs, ins, strict=True)
+                       if layout is not None):  # fmt: skip
+                    return ins, own
+        return None
 
     def _plain(self, value: Value) -> Value:
         if value not in self.plain:
@@ -108,6 +105,14 @@ class _Layouts:
             op = InLayout(Relayout(), (None,), (layout,))
             self.forms[key] = _make(op, (self._plain(value),), value.node, None)[0]
         return self.forms[key]
+
+
+def _follow_input(value: Value, rank: int, layout: Layout) -> Layout | None:
+    """Blocked when it has channels to block; what is broadcast along them is read as it is."""
+    shape = value.type.shape
+    if shape is None or len(shape) != rank or shape[CHANNELS] == 1:
+        return None
+    return layout if layout.fits(shape) else None
 
 
 def _offer(node: Node, block: int) -> tuple[tuple[Layout | None, ...], Layout | None] | None:

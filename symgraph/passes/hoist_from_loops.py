@@ -14,6 +14,7 @@ rather than once for each step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -26,6 +27,9 @@ from ..ir.scan import Scan, variable
 from .fusion.judge import weigh
 from .fusion.profile import Profiles
 from .manager import Fact, Pass
+
+BUSY_ROWS = 32
+"""A contraction that uses each weight so often in a step is as fast inside the loop."""
 
 Outer = tuple[Value, "int | None"]
 """A value outside the loop and the axis of it that holds the steps, None where it has none."""
@@ -143,9 +147,25 @@ class _Hoist:
                 continue
             if not all(self._can_stand_outside(v, carried) for v in node.inputs):
                 continue
-            if self._contracts(node) or self._follows(node, core):
+            if self._gains(node) or self._follows(node, core):
                 core[node] = None
         return core
+
+    def _gains(self, node: Node) -> bool:
+        """A contraction that is faster for all steps at once: one that uses what every step reads
+        alike only a few times in a step.  Another one keeps the machine busy within a step, and its
+        result is still near when the step goes on, which that of all steps is not."""
+        if not self._contracts(node):
+            return False
+        alike = [v for v in node.inputs if not self._varies(v)]
+        sizes = [v.type.nelems for v in alike]
+        total = node.types[0].nelems
+        reads = [v.type.nelems for v in node.inputs if v not in alike]
+        if not sizes or not all(isinstance(n, int) for n in (*sizes, *reads, total)):
+            return True
+        # A product of matrices: (rows x columns) from (rows x depth) and (depth x columns).
+        numbers = [n for n in (*sizes, *reads, total) if isinstance(n, int)]
+        return _rows(numbers[len(sizes)], max(numbers[: len(sizes)]), numbers[-1]) < BUSY_ROWS
 
     def _can_stand_outside(self, value: Value, carried: set[Node]) -> bool:
         """The value and all it is made from can be computed for all steps ahead of the loop."""
@@ -359,6 +379,12 @@ class _Hoist:
         name = f"{self.node.label}_{label}"
         return make_node(op, inputs, name, self.node.origin, self.node.scope,
                          self.node.attributes)[0]  # fmt: skip
+
+
+def _rows(moving: int, alike: int, result: int) -> float:
+    """Rows of a product of matrices with so many elements: rows*depth, depth*columns and
+    rows*columns."""
+    return math.sqrt(moving * result / alike) if alike else 0.0
 
 
 def _unique(base: str, taken: set[str]) -> str:

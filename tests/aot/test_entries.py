@@ -218,7 +218,7 @@ def test_mistakes(made, tmp_path):
         sg.export({}, tmp_path / "net")
     with pytest.raises(InputError, match="entry 'a b' cannot be part of a C name"):
         sg.export({"a b": entries["encode"]}, tmp_path / "net", params=params)
-    with pytest.raises(InputError, match="updates has 'q', which no entry has"):
+    with pytest.raises(InputError, match="updates or state has 'q', which no entry has"):
         sg.export(entries, tmp_path / "net", params=params, updates={"q": entries["encode"]})
     with pytest.raises(TargetError, match="there is no open extent 'K' to limit"):
         sg.export(entries, tmp_path / "net", params=params, ranges={"K": (1, 2)})

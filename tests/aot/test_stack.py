@@ -155,6 +155,6 @@ def test_a_budget_lists_the_deepest_chain(tmp_path, capsys):
     assert re.match(r"budgets: stack is [\d,]+ bytes, the limit is 100\.", lines[0])
     assert any("net_run_program" in line for line in lines[1:])
     assert not list(tmp_path.iterdir())
-    assert main(["compile", "lenet5", "-o", str(tmp_path), "--max-stack", "1K"]) == 0
+    assert main(["compile", "lenet5", "-o", str(tmp_path), "--max-stack", "16K"]) == 0
     assert main(["compile", "lenet5", "-o", str(tmp_path), "--max-stack", "64"]) == 2
     assert "budgets: stack is" in capsys.readouterr().err

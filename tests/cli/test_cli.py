@@ -351,6 +351,13 @@ def test_memory_prints_the_plan_and_draws_the_arena(folder: Path, capsys) -> Non
     assert (folder / "arena.svg").read_text().startswith("<svg")
 
 
+def test_memory_of_a_training_step(folder: Path, capsys) -> None:
+    assert main(["memory", "net.py:small", "--shape", "x=8,6", "--training"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("training_step: ")
+    assert "alive at the peak" in text and "constants 0)" in text
+
+
 def test_memory_as_json(folder: Path, capsys) -> None:
     assert main(["memory", "net.py:small", "--at", "N=8", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from symgraph.kernel import dims
 from symgraph.kernel.dims import DimVar, LoopVar
+from symgraph.kernel.ir import IndexValue
 from symgraph.kernel.printer import Printer
 
 N, M = DimVar("N"), DimVar("M")
@@ -153,3 +154,18 @@ def test_both_printers_write_python_that_means_the_same() -> None:
             for env in ({"n": 17, "m": 4}, {"n": 8, "m": 11}):
                 want = dims.evaluate(form, {DimVar(k): v for k, v in env.items()})
                 assert eval(text, {}, {**env, "min": min, "max": max}) == want, text
+
+
+def test_arithmetic_with_an_index_that_is_computed_with() -> None:
+    index = IndexValue(I)
+    for got, want in (
+        (N - index, N - I),
+        (N + index, N + I),
+        (N * index, N * I),
+        (N // index, dims.floordiv(N, I)),
+        (N % index, dims.mod(N, I)),
+        (7 - index, 7 - I),
+        (7 // index, dims.floordiv(7, I)),
+        (7 % index, dims.mod(7, I)),
+    ):
+        assert isinstance(got, IndexValue) and got.dim == want

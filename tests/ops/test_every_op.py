@@ -9,7 +9,6 @@ import pytest
 
 import symgraph
 from symgraph.codegen.target import find_target, target_names
-from symgraph.errors import InternalError
 from symgraph.ir.op import Sample, registry
 from symgraph.testing.operators import (
     check_inference,
@@ -24,10 +23,6 @@ from symgraph.testing.samples import declare, sample_arrays, sample_text
 # Nodes without a computation of their own: inputs, arrays, numbers whose dtype is not known, and
 # the wrappers of users' host operators.
 NOT_COMPUTED = ("constant", "host_backward", "host_inference", "scalar", "variable")
-
-
-# Forms of these operators still fail on named extents instead of taking or refusing them.
-NEEDS_NUMBERS = ("group_norm", "phase_weights", "phase_weights_gradient")
 
 
 def _names() -> list[str]:
@@ -85,12 +80,7 @@ def test_gradient_is_differentiable_again(sample: Sample) -> None:
 
 @pytest.mark.parametrize("sample", _cases())
 def test_open_extents_compute_the_same(sample: Sample) -> None:
-    try:
-        refusal = check_open_extents(sample)
-    except (AssertionError, InternalError) as error:
-        if sample.op.name not in NEEDS_NUMBERS:
-            raise
-        pytest.xfail(str(error))
+    refusal = check_open_extents(sample)
     if refusal is not None:
         pytest.skip(refusal.splitlines()[0])
 

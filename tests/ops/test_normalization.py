@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.errors import AttributeValueError, ShapeError
+from symgraph.errors import AttributeValueError, InputError, ShapeError
 
 
 def test_batch_norm_owns_parameters_and_state() -> None:
@@ -71,3 +71,18 @@ def test_moving_averages_follow_the_batches() -> None:
         variance = variance * 0.75 + array.var(axis=0) * 0.25
     np.testing.assert_allclose(f.parameters["bn_moving_mean"], mean)
     np.testing.assert_allclose(f.parameters["bn_moving_var"], variance)
+
+
+@pytest.mark.parametrize("target", ["interp", "llvm"])
+def test_group_norm_of_a_named_number_of_channels(target) -> None:
+    x = sg.var("x", ("N", "C", 5))
+    f = sg.compile(sg.group_norm(x, 2, use_affine=False), target=target)
+    for channels in (4, 6, 2):
+        a = np.random.default_rng(0).normal(size=(3, channels, 5)).astype(np.float32)
+        parts = a.reshape(3, 2, -1)
+        want = (parts - parts.mean(-1, keepdims=True)) / np.sqrt(
+            parts.var(-1, keepdims=True) + 1e-5
+        )
+        np.testing.assert_allclose(f(x=a), want.reshape(a.shape), rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match=r"x.shape\[1\] must be a multiple of groups 2.*C=5"):
+        f(x=np.zeros((3, 5, 5), np.float32))

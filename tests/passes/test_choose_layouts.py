@@ -64,3 +64,18 @@ def test_numbers_are_the_same() -> None:
 def test_a_graph_without_images_is_left_alone() -> None:
     graph = InferTypes().run(sg.linear(sg.var("x", (2, 3)), 5).graph)
     assert ChooseLayouts(8).run(graph) is graph
+
+
+def test_a_few_odd_channels_lie_in_one_block() -> None:
+    x = sg.var("x", (1, 16, 9, 7))
+    h = sg.conv2d(x, 12, kernel_size=1, name="narrow")
+    y = sg.conv2d(h + sg.tanh(h), 32, kernel_size=1, name="wide")
+    graph = run_passes(y.graph, [InferTypes(), ExpandComposites(), *CANONICAL])
+    nodes = [n for n in ChooseLayouts(8).run(graph).nodes if isinstance(n.op, InLayout)]
+    made = {n.op.op.name: n.types[0].shape for n in nodes if n.op.outs[0] is not None}
+    assert made["tanh"] == made["add"] == (1, 1, 9, 7, 12)
+    back = [n for n in nodes if n.op.outs == (None,)]
+    assert len(back) == 1, "nothing between is brought to the plain layout"
+    odd = sg.conv2d(x, 13, kernel_size=1, name="odd")
+    graph = run_passes(odd.graph, [InferTypes(), ExpandComposites(), *CANONICAL])
+    assert not any(isinstance(n.op, InLayout) for n in ChooseLayouts(8).run(graph).nodes)

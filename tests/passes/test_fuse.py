@@ -237,3 +237,15 @@ def test_equal_graphs_give_equal_groups_and_names() -> None:
 def test_it_requires_names_types_and_primitive_operators(before, missing) -> None:
     with pytest.raises(PipelineError, match=f"'fuse' requires {missing}"):
         Pipeline((*before, Fuse()))
+
+
+def test_a_group_stores_nothing_that_nobody_reads() -> None:
+    """The gradient's mask is made beside the activation; what lies before it is not kept."""
+    x, w = sg.var("x", (8, 3, 6, 6)), sg.var("w", (4, 3, 3, 3))
+    h = sg.max_pool2d(sg.relu(sg.conv2d(x, 4, w, kernel_size=3, use_bias=False)), 2)
+    loss = sg.sum(sg.square(h))
+    (gradient,) = sg.gradients(loss, [w])
+    f = sg.compile([loss, gradient], target="interp", verify=2)
+    read = {b.root for s in f.program.steps for b in s.reads}
+    read |= {p.buffer.root for p in f.program.outputs}
+    assert [b.name for s in f.program.steps for b in s.writes if b.root not in read] == []

@@ -8,9 +8,10 @@ thrown away and made again.  Files are written under another name and renamed.
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
+
+from ...errors import FileError
+from ...files import write_atomic
 
 MAGIC = b"symgraph object 1\n"
 _HASH_BYTES = hashlib.sha256().digest_size
@@ -48,15 +49,9 @@ def store_object(folder: str | None, key: str, body: bytes) -> None:
     path = _path(folder, key)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    except OSError:
+        write_atomic(path, MAGIC + hashlib.sha256(body).digest() + body)
+    except (OSError, FileError):
         return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(MAGIC + hashlib.sha256(body).digest() + body)
-        os.replace(name, path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
 
 
 def _path(folder: str, key: str) -> Path:

@@ -60,20 +60,20 @@ def look_ahead(
     inner = found.serial[-1]
     if access is None or not isinstance(inner.extent, int) or inner.extent % STEP:
         return body
-    order = _passing(found, tile)
+    order = _passing(found, tile, access)
     if order is None:
         return body
     tiles, others = order
-    rows = tile.rows * tiles
+    rows = tile.height * tiles
     for loop in others:
         assert isinstance(loop.extent, int)
         rows *= loop.extent
     if rows > FEW_ROWS:
         return body
     outer, step = LoopVar("r"), LoopVar("k")
-    count = rows // tile.rows
+    count = rows // tile.height
     if count == 1:
-        later = -(-AHEAD // (STEP * tile.rows * tile.columns))
+        later = -(-AHEAD // (STEP * tile.height * tile.columns))
         position: Dim = dims.mul(dims.add(outer, later), STEP)
         share, columns = STEP, first
     else:
@@ -103,17 +103,28 @@ def _streamed(found: Contraction, tile: Tile) -> Access | None:
     return access if whole and shared and large else None
 
 
-def _passing(found: Contraction, tile: Tile) -> tuple[int, Sequence[For]] | None:
+def _passing(found: Contraction, tile: Tile, access: Access) -> tuple[int, Sequence[For]] | None:
     """The tiles of rows, and the other loops, that pass by one panel; None where that is not the
     order of the loops, or an extent is open."""
     order, _ = choose_order(found, tile)
-    tiled = (tile.row_axis, tile.column_axis, tile.block_axis)
+    tiled = (tile.row_axis, tile.deep_axis, tile.column_axis, tile.block_axis)
     others = [loop for loop in found.parallel if loop.var not in tiled and loop.extent != 1]
+    own = [loop for loop in others if found.stride_of(access, loop.var) != 0]
+    if order == "others columns rows" and len(own) == len(others):
+        others = []  # each of their rounds has panels of its own, which lie after the last one's
+    elif own:
+        return None
     extents = [loop.extent for loop in others]
-    rows = 1 if tile.row_axis is None else found.extent(tile.row_axis)
-    # Where other loops are outside, they find the panels near already.
-    outside = order == "others columns rows" and others
-    if order == "rows others columns" or outside or not isinstance(rows, int):
+    axis, step = tile.row_axis, tile.rows
+    if tile.deep_axis is not None:
+        axis, step = tile.deep_axis, tile.deep
+    rows = 1 if axis is None else found.extent(axis)
+    if not isinstance(rows, int):
+        return None
+    tiles = -(-rows // step)
+    # Where other loops are outside and read the same panels, they find them near already.
+    outside = {"others columns rows": bool(others), "columns others rows": False}
+    if outside.get(order, tiles > 1 or bool(others)):
         return None
     if not all(isinstance(e, int) for e in extents):
         return None
@@ -122,7 +133,6 @@ def _passing(found: Contraction, tile: Tile) -> tuple[int, Sequence[For]] | None
         if not isinstance(loop.extent, int):
             return None
         panel *= loop.extent
-    tiles = -(-rows // tile.rows)
     return None if panel > PANEL_BYTES and (tiles > 1 or others) else (tiles, others)
 
 

@@ -18,6 +18,7 @@ from .machine import Machine
 from .phases import cost
 from .schedule_contraction import tile_contraction
 from .schedule_loops import vectorise_kernel
+from .schedule_parts import tile_parts
 
 SHARED_ITERATIONS = 96
 """A shared loop should have at least so many iterations: threads then wait for little of the last
@@ -42,6 +43,8 @@ def schedule_kernel(
     flat = unroll_choices(flatten_axes(drop_unit_loops(hoist_scalars(kernel))))
     if level >= 2:
         tiled = tile_contraction(flat, machine, constants)
+        if tiled is None:
+            tiled = tile_parts(flat, machine, constants)
         if tiled is not None:
             flat = tiled
     return share(vectorise_kernel(flat, machine))

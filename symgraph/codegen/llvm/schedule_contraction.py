@@ -55,8 +55,16 @@ def tile_contraction(
     for access in tile.packed:
         ahead = _packed_ahead(kernel, found, access, tile) if access.buffer in fixed else None
         position += ahead is None
-        kernel = _pack(kernel, found, access, tile) if ahead is None else ahead
-    if tile.packed:
+        if ahead is None:
+            assert tile.column_axis is not None
+            panel = tile.columns * tile.lanes
+            ahead = _pack(kernel, found, access, tile.column_axis, panel)
+        kernel = ahead
+    for access in tile.packed_rows:
+        assert tile.row_axis is not None
+        position += 1
+        kernel = _pack(kernel, found, access, tile.row_axis, tile.rows)
+    if tile.packed or tile.packed_rows:
         again = recognise(_top(kernel)[position])
         assert again is not None
         found = again if machine.ordered_sums else sums_along_memory(again)
@@ -94,11 +102,10 @@ def _top(kernel: Kernel) -> tuple[Stmt, ...]:
     return body.stmts if isinstance(body, Block) else (body,)
 
 
-def _pack(kernel: Kernel, found: Contraction, access: Access, tile: Tile) -> Kernel:
-    """Copy an operand so that it is contiguous along the columns."""
-    assert tile.column_axis is not None
-    order = [loop.var for loop in packed_order(found, access, tile.column_axis)]
-    return stage(kernel, access.buffer, order, tile.columns * tile.lanes)
+def _pack(kernel: Kernel, found: Contraction, access: Access, axis: LoopVar, panel: int) -> Kernel:
+    """Copy an operand so that it is contiguous along an axis of the tile."""
+    order = [loop.var for loop in packed_order(found, access, axis)]
+    return stage(kernel, access.buffer, order, panel)
 
 
 def _packed_ahead(kernel: Kernel, found: Contraction, access: Access, tile: Tile) -> Kernel | None:
@@ -117,19 +124,20 @@ def _columns(found: Contraction, tile: Tile) -> Stmt:
     def body(rows: Piece, columns: Piece) -> Stmt:
         return _column_tile(found, tile, rows, columns)
 
-    return _around(found, tile, body, columns_in_lanes=True)
+    return around(found, tile, body, columns_in_lanes=True)
 
 
 class Piece:
     """Part of an axis: where it starts, how many tile steps it has, what is left of the axis, and
-    the number of the tile."""
+    the number of the tile.  `deeper` is the part of the second axis of rows."""
 
-    __slots__ = ("left", "number", "start", "steps")
+    __slots__ = ("deeper", "left", "number", "start", "steps")
 
     def __init__(
         self, start: Dim, steps: int, left: Dim | None = None, number: Dim | None = None
     ) -> None:
         self.number = number
+        self.deeper: Piece | None = None
         self.start = start
         self.steps = steps
         self.left = left
@@ -137,7 +145,7 @@ class Piece:
 
 def _column_tile(found: Contraction, tile: Tile, rows: Piece, columns: Piece) -> Stmt:
     assert tile.column_axis is not None
-    row, vector, lane = LoopVar("ii"), LoopVar("jj"), LoopVar("v")
+    row, vector, lane, deep = LoopVar("ii"), LoopVar("jj"), LoopVar("v"), LoopVar("hh")
     offset = dims.add(dims.mul(vector, tile.lanes), lane)
     values: dict[LoopVar, Dim] = {tile.column_axis: dims.add(columns.start, offset)}
     if tile.block_axis is not None:
@@ -147,6 +155,9 @@ def _column_tile(found: Contraction, tile: Tile, rows: Piece, columns: Piece) ->
     if tile.row_axis is not None:
         values[tile.row_axis] = dims.add(rows.start, row)
         loops.append(For(row, rows.steps, "unroll", nothing))
+    if rows.deeper is not None and tile.deep_axis is not None:
+        values[tile.deep_axis] = dims.add(rows.deeper.start, deep)
+        loops.insert(0, For(deep, rows.deeper.steps, "unroll", nothing))
     loops.append(For(vector, columns.steps, "unroll", nothing))
     active: Dim = tile.lanes
     if columns.left is not None:
@@ -156,7 +167,7 @@ def _column_tile(found: Contraction, tile: Tile, rows: Piece, columns: Piece) ->
     loops.append(For(lane, active, "vector", nothing, tile.lanes))
     tiled = jam(loops, Substitute(values).stmt(found.inner))
     first: dict[LoopVar, Dim] = {
-        v: dims.substitute(d, {row: 0, lane: 0}) for v, d in values.items()
+        v: dims.substitute(d, {row: 0, lane: 0, deep: 0}) for v, d in values.items()
     }
     return look_ahead(tiled, found, tile, first, vector, rows.number)
 
@@ -168,7 +179,7 @@ def _depth(found: Contraction, tile: Tile) -> Stmt:
     def body(rows: Piece, columns: Piece) -> Stmt:
         return _depth_tile(found, tile, rows, columns)
 
-    return _around(found, tile, body, columns_in_lanes=False)
+    return around(found, tile, body, columns_in_lanes=False)
 
 
 def _depth_tile(found: Contraction, tile: Tile, rows: Piece, columns: Piece) -> Stmt:
@@ -193,7 +204,7 @@ def _depth_tile(found: Contraction, tile: Tile, rows: Piece, columns: Piece) -> 
 # -- the loops around a tile -----------------------------------------------------------------------
 
 
-def _around(
+def around(
     found: Contraction,
     tile: Tile,
     body: Callable[[Piece, Piece], Stmt],
@@ -215,11 +226,21 @@ def _around(
     def over_rows(make: Callable[[Piece], Stmt]) -> Stmt:
         if tile.row_axis is None:
             return make(Piece(0, 1))
-        return _rows(found.extent(tile.row_axis), tile.rows, make)
+        if tile.deep_axis is None:
+            return _rows(found.extent(tile.row_axis), tile.rows, make)
+
+        def below(deeper: Piece) -> Stmt:
+            whole = Piece(0, tile.rows, None, deeper.number)
+            whole.deeper = deeper
+            return make(whole)
+
+        return _rows(found.extent(tile.deep_axis), tile.deep, below)
 
     def others(body: Stmt) -> Stmt:
         for loop in reversed(found.parallel):
-            if loop.var not in (tile.row_axis, tile.column_axis, tile.block_axis):
+            if loop.var not in (
+                tile.row_axis, tile.deep_axis, tile.column_axis, tile.block_axis
+            ):  # fmt: skip
                 body = For(loop.var, loop.extent, "parallel", body)
         return body
 

@@ -60,7 +60,14 @@ CACHE_BYTES = 768 * 1024
 """What of a core's own cache an operand may take and stay there between tiles."""
 
 FAR_BYTE_COST = 0.03
-"""A byte that does not come from a core's own cache, against a multiplication of vectors."""
+"""A byte that does not come from a core's own cache, against a multiplication of vectors, where
+there are enough of those to wait behind."""
+
+STREAM_COST = 0.25
+"""The same where there are not."""
+
+BESIDE_COST = 0.1
+"""What computing costs beside reading, or reading beside computing, whichever is longer."""
 
 CACHE_SETS, CACHE_WAYS, LINE_BYTES = 64, 12, 64
 """The nearest cache."""
@@ -84,8 +91,10 @@ class Tile:
 
     columns: `rows` of `row_axis` times `columns` vectors of `lanes` along `column_axis`; with a
     `block_axis` that axis is one vector long, and the vectors of a tile lie along `block_axis`.
+    Rows may be all of `row_axis` for each of `deep` steps of `deep_axis` (small images).
     depth: `rows` of `row_axis` times `columns` of `column_axis`, `lanes` along `depth_axis`.
-    `packed` are the operands to copy first.
+    `packed` are the operands to copy first, contiguous along the columns; `packed_rows` those to
+    copy so that the rows of a tile lie side by side.
     """
 
     form: str
@@ -98,6 +107,14 @@ class Tile:
     packed: tuple[Access, ...]
     cost: float
     block_axis: LoopVar | None = None
+    deep_axis: LoopVar | None = None
+    deep: int = 1
+    packed_rows: tuple[Access, ...] = ()
+
+    @property
+    def height(self) -> int:
+        """Rows of both axes."""
+        return self.rows * self.deep
 
 
 def choose_tile(
@@ -111,8 +128,10 @@ def choose_tile(
     for tile in (*_columns(found, machine, lanes, constants), *along_sums):
         if best is not None and tile.cost >= best.cost * 0.999:
             continue
-        far = choose_order(found, tile)[1]
-        tile = replace(tile, cost=tile.cost + FAR_BYTE_COST * far / work)
+        far = choose_order(found, tile)[1] / work
+        both = tile.cost, STREAM_COST * far
+        total = max(both) + BESIDE_COST * min(both) + FAR_BYTE_COST * far
+        tile = replace(tile, cost=total)
         if best is None or tile.cost < best.cost * 0.999:
             best = tile
     return best
@@ -220,44 +239,99 @@ def _column_tiles(
     vectors = [a for a in found.loads if _moves(found, a, column)]
     shared = [a for a in vectors if row is None or not _moves(found, a, row)]
     nbytes = max((a.buffer.dtype.nbytes for a in vectors), default=4)
-    scattered = row is not None and any(_is_far(found, a, row) for a in scalars)
+    scattered = row is not None and any(_is_far(found, a, row) for a in found.loads)
     width = lanes
     while width >= 4:
         count = -(-size // width) if blocks is None else _size(found.extent(blocks))
         widest = MOST_VECTORS if height > 1 else MOST_VECTORS_ALONE
         for columns in range(1, min(widest, count) + 1):
-            most = min((machine.registers - 1 - columns) // columns, MOST_ROWS, height)
+            most = min((machine.registers - 1 - columns) // columns, MOST_ROWS)
             if most < 1:
                 break
             if blocks is not None and even_rows(count, columns) != columns:
                 continue
-            rows = even_rows(height, most)
             tiles = -(-count // columns)
-            real_rows = height / -(-height // rows)
-            multiplies = columns * real_rows
-            row_loads = (len(vectors) - len(shared)) * columns * real_rows
-            loads = weight * (len(shared) * columns + row_loads) + len(scalars) * real_rows
-            latency = max(0.0, 8.0 - multiplies) * 0.5
-            work = max(multiplies + latency, LOAD_COST * loads) + HIDDEN_LOAD_COST * loads
-            known = blocks is None and isinstance(found.extent(column), int)
-            wasted = tiles * columns * width / size if known else 1
-            partial = _partial(count, columns, tiles) if blocks is None else 1.0
-            useful = real_rows * columns * width / partial
-            masked = not isinstance(found.extent(column), int) or size % width != 0
-            panel = _depth_of(found) * columns * width * nbytes
-            if panel > NEAR_BYTES:
-                # The vectors that the rows share; those of one row alone are loaded anyway.
-                work += PANEL_BYTE_COST * len(shared) * columns * width * nbytes
-            cost = work * wasted / useful / partial
-            if row is not None:
-                cost *= SCATTERED_ROWS_COST if scattered else 1.0
-                crowded = max((_crowding(found, a, row, rows) for a in scalars), default=0.0)
-                cost *= 1.0 + CROWDED_COST * crowded
-            cost = cost * (MASK_COST if masked else 1.0) + pack
-            yield Tile("columns", row, rows, column, columns, width, None, packed, cost, blocks)
+            for rows, real_rows, deep_axis, deep in _row_choices(found, row, vectors, most, column,
+                                                                 blocks):  # fmt: skip
+                multiplies = columns * real_rows
+                row_loads = (len(vectors) - len(shared)) * columns * real_rows
+                loads = weight * (len(shared) * columns + row_loads) + len(scalars) * real_rows
+                latency = max(0.0, 8.0 - multiplies) * 0.5
+                work = max(multiplies + latency, LOAD_COST * loads) + HIDDEN_LOAD_COST * loads
+                known = blocks is None and isinstance(found.extent(column), int)
+                wasted = tiles * columns * width / size if known else 1
+                partial = _partial(count, columns, tiles) if blocks is None else 1.0
+                useful = real_rows * columns * width / partial
+                masked = not isinstance(found.extent(column), int) or size % width != 0
+                panel = _depth_of(found) * columns * width * nbytes
+                if panel > NEAR_BYTES:
+                    # The vectors that the rows share; those of one row alone are loaded anyway.
+                    work += PANEL_BYTE_COST * len(shared) * columns * width * nbytes
+                cost = work * wasted / useful / partial
+                if row is not None:
+                    cost *= SCATTERED_ROWS_COST if scattered else 1.0
+                cost *= MASK_COST if masked else 1.0
+                tile = Tile("columns", row, rows, column, columns, width, None, packed, cost + pack,
+                            blocks, deep_axis, deep)  # fmt: skip
+                yield from _with_rows_near(found, tile, scalars)
         if blocks is not None:
             return
         width //= 2
+
+
+def _with_rows_near(found: Contraction, tile: Tile, scalars: list[Access]) -> Iterator[Tile]:
+    """The tile as it is, and where its rows push each other out of the nearest cache, with them
+    copied side by side."""
+    row = tile.row_axis
+    crowded = [] if row is None else [
+        a for a in scalars if _crowding(found, a, row, tile.rows) > 0
+    ]  # fmt: skip
+    if row is None or not crowded:
+        yield tile
+        return
+    worst = max(_crowding(found, a, row, tile.rows) for a in crowded)
+    yield replace(tile, cost=tile.cost * (1.0 + CROWDED_COST * worst))
+    extra = _pack_cost(found, tuple(crowded))
+    extent = found.extent(row)
+    even = isinstance(extent, int) and extent % tile.rows == 0 and tile.deep_axis is None
+    if extra is not None and even and all(_is_plain(found, a) for a in crowded):
+        near = tile.cost / SCATTERED_ROWS_COST + extra
+        yield replace(tile, cost=near, packed_rows=tuple(crowded))
+
+
+def _is_plain(found: Contraction, access: Access) -> bool:
+    """Each axis of an operand is a loop, and it is read in one way."""
+    variables = {loop.var for loop in (*found.parallel, *found.serial)}
+    once = sum(a.buffer is access.buffer for a in found.loads) == 1
+    return once and all(d == 0 or d in variables for d in access.index)
+
+
+def _row_choices(
+    found: Contraction,
+    row: LoopVar | None,
+    vectors: list[Access],
+    most: int,
+    column: LoopVar,
+    blocks: LoopVar | None,
+) -> Iterator[tuple[int, float, LoopVar | None, int]]:
+    """Rows of a tile, how many of them exist on average, and the second axis with its steps.
+
+    A second axis joins where the whole first one leaves room, as in images of 7x7.
+    """
+    height = 1 if row is None else _size(found.extent(row))
+    rows = even_rows(height, min(most, height))
+    yield rows, height / -(-height // rows), None, 1
+    if row is None or not isinstance(found.extent(row), int) or 2 * height > most:
+        return
+    for loop in found.parallel:
+        extent = loop.extent
+        if loop.var in (row, column, blocks) or not isinstance(extent, int) or extent < 2:
+            continue
+        if any(_moves(found, a, loop.var) for a in vectors):
+            continue
+        deep = even_rows(extent, min(most // height, extent))
+        if deep > 1:
+            yield height, height * extent / -(-extent // deep), loop.var, deep
 
 
 def _is_short(step: Dim | None) -> bool:
@@ -343,13 +417,19 @@ def _depth_tile(
             break
         rows, columns = even_rows(height, rows), even_rows(width, columns)
         accumulators = rows * columns
-        loads = 0
+        loads = again = 0
         for access in found.loads:
             by_row = row is not None and _moves(found, access, row)
             by_column = column is not None and _moves(found, access, column)
-            loads += (rows if by_row else 1) * (columns if by_column else 1)
+            count = (rows if by_row else 1) * (columns if by_column else 1)
+            loads += count
+            # What one tile reads for all that need it has to come from afar in any case.
+            once = (by_row or rows >= height) and (by_column or columns >= width)
+            again += 0 if once else count * access.buffer.dtype.nbytes
         latency = max(0.0, 8.0 - accumulators) * 0.5
         work = max(accumulators + latency, LOAD_COST * loads) + HIDDEN_LOAD_COST * loads
+        if again * length > NEAR_BYTES:
+            work += PANEL_BYTE_COST * again * lanes
         steps = -(-length // lanes)
         outer = 1
         for loop in found.serial:
@@ -385,6 +465,8 @@ def choose_order(found: Contraction, tile: Tile) -> tuple[str, int]:
     if tile.form == "columns" and tile.block_axis is None:
         step *= tile.lanes
     rows: Trips = () if tile.row_axis is None else ((tile.row_axis, tile.rows),)
+    if tile.deep_axis is not None:
+        rows = ((tile.deep_axis, tile.deep), *rows)
     columns: Trips = () if inner is None else ((inner, step),)
     parts = {
         "rows": [(v, -(-_size(found.extent(v)) // most)) for v, most in rows],
@@ -392,7 +474,7 @@ def choose_order(found: Contraction, tile: Tile) -> tuple[str, int]:
         "others": [
             (loop.var, _size(loop.extent))
             for loop in found.parallel
-            if loop.var not in (tile.row_axis, tile.column_axis, tile.block_axis)
+            if loop.var not in (tile.row_axis, tile.deep_axis, tile.column_axis, tile.block_axis)
         ],
     }
     sizes = {loop.var: _size(loop.extent) for loop in found.serial}

@@ -54,6 +54,8 @@ class Limits:
     scratch_bytes: int = SCRATCH_BYTES
     tiny_work: int = TINY_WORK
     parallel_iterations: int = PARALLEL_ITERATIONS
+    parts: int = 1
+    """In how many parts the rest of a group may read its contraction (see kernel/parts.py)."""
 
 
 class Judge:
@@ -85,7 +87,7 @@ class Judge:
         if any(expression_depth(s.compute.body) > MAX_DEPTH for s in plan.stages):
             return False
         if any(contraction(c) for c in _own_computes(values)):
-            return _is_plain_contraction(plan, values)
+            return _is_plain_contraction(plan, values, self.limits.parts)
         return len(plan.stages) == 1 or self._shares_rows(plan)
 
     def _shares_rows(self, plan: StagePlan) -> bool:
@@ -141,10 +143,21 @@ def _own_computes(values: Mapping[Value, Tensor]) -> list[Compute]:
     return [t for t in values.values() if isinstance(t, Compute)]
 
 
-def _is_plain_contraction(plan: StagePlan, values: Mapping[Value, Tensor]) -> bool:
+def _is_parts(plan: StagePlan, stage: int, most: int) -> bool:
+    """The stage is the sum, and its own loop the few parts in which the rest reads it."""
+    own = plan.stages[stage]
+    inner = _inner_axes(plan, stage)
+    extent = own.compute.axes[inner[0]].extent if len(inner) == 1 else None
+    few = isinstance(extent, int) and extent <= most
+    return few and not own.targets and has_reduce(own.compute.body)
+
+
+def _is_plain_contraction(plan: StagePlan, values: Mapping[Value, Tensor], most_parts: int) -> bool:
     """One accumulation, the rest follows from its result and runs in the same loops."""
     summed = [s.compute for s in plan.stages if has_reduce(s.compute.body)]
-    if len(summed) != 1 or any(_inner_axes(plan, s) for s in range(len(plan.stages))):
+    if len(summed) != 1 or any(
+        _inner_axes(plan, n) and not _is_parts(plan, n, most_parts) for n in range(len(plan.stages))
+    ):
         return False
     reduces = [e for e in walk(summed[0].body) if isinstance(e, Reduce)]
     own = max(inner_operations(c.body) for c in _own_computes(values))

@@ -50,6 +50,7 @@ class Partition:
         for node in self.graph.nodes:
             self._place(node)
         self._merge_siblings()
+        self._merge_part_readers()
         self._record_homes()
         self._recompute()
         groups: list[Group] = []
@@ -203,6 +204,23 @@ class Partition:
                 alike = [o for o in kept if self._are_siblings(o, group, value)]
                 if not any(self._try_merge(*_ordered(o, group)) for o in alike):
                     kept.append(group)
+
+    def _merge_part_readers(self) -> None:
+        """Contractions and the one group that reads them, which only now is complete."""
+        if self.judge.limits.parts < 2:
+            return
+        for group in self._groups():
+            if not group.contracts:
+                continue
+            users = {
+                self.owner[user]
+                for node in group.nodes
+                for value in node.values
+                for user, _ in self.graph.users.get(value, ())
+                if self.owner[user] is not group
+            }
+            if len(users) == 1:
+                self._try_merge(group, next(iter(users)))
 
     def _are_siblings(self, a: Group, b: Group, value: Value) -> bool:
         """Groups over one shape for which the value they share is most of what they read."""

@@ -40,6 +40,17 @@ def test_convolutions(channels: int, out: int, size: int, kernel: int, stride: i
     both(sg.conv2d(y, 17, kernel_size=1, name="d"), x=numbers(2, channels, size, size + 1))
 
 
+@pytest.mark.parametrize("channels", [24, 40, 20, 72, 136])
+def test_channels_that_blocks_do_not_divide(channels: int) -> None:
+    x = sg.var("x", (2, 3, 7, 6))
+    h = sg.conv2d(x, channels, kernel_size=3, padding=1, name="a")
+    y = sg.conv2d(sg.relu(h), 48, kernel_size=1, name="b")
+    y = sg.conv2d(y, channels, kernel_size=3, padding=1, name="c") + h
+    y = sg.conv2d(y, channels, kernel_size=3, padding=1, groups=channels, name="d")
+    y = sg.concat([sg.max_pool2d(y, 2), sg.avg_pool2d(h, 2)], axis=1)
+    both(sg.local_response_norm(y, 3), x=numbers(2, 3, 7, 6))
+
+
 @pytest.mark.parametrize(
     ("channels", "out", "groups"),
     [(32, 64, 2), (96, 64, 2), (64, 128, 4), (12, 20, 4), (24, 48, 3), (16, 32, 16), (20, 20, 20)],
@@ -61,7 +72,7 @@ def test_groups_of_whole_blocks_run_as_one_kernel_each() -> None:
     assert len(program.steps) <= 4  # the input's blocks, two convolutions, the plain result
     sums = [text for k in program.kernels if "add=" in (text := kernel_text(k))]
     assert len(sums) == 2
-    assert all("acc0[ii,jj,v]" in text for text in sums), "tiles of pixels and blocks"
+    assert all("ii,jj,v] add=" in text for text in sums), "tiles of pixels and blocks"
 
 
 @pytest.mark.parametrize("channels", [16, 48, 17, 40])
@@ -111,7 +122,7 @@ def test_tiles_span_blocks_of_channels_and_walk_along_memory() -> None:
     y = sg.conv2d(y, 64, kernel_size=3, name="d")
     program = both(sg.relu(y), x=numbers(1, 32, 7, 7))
     text = next(kernel_text(k) for k in program.kernels if "d_weight" in kernel_text(k))
-    tile = re.search(r"f32\[(\d+),(\d+),16\] in register", text)
+    tile = re.search(r"f32\[(?:\d+,)?(\d+),(\d+),16\] in register", text)
     assert tile is not None
     assert int(tile[2]) > 1
     update = next(line for line in text.splitlines() if "add=" in line)
@@ -125,3 +136,31 @@ def test_the_block_is_a_vector_of_the_machine() -> None:
     assert TARGET.channel_block(Options(cpu="x86-64-v4")) == 16
     assert TARGET.channel_block(Options(cpu="x86-64-v3")) == 8
     assert TARGET.channel_block(Options(cpu="x86-64")) is None
+
+
+@pytest.mark.skipif(LANES < 16, reason="short vectors")
+@pytest.mark.parametrize("size", [(7, 7), (5, 6), (6, 5)])
+def test_tiles_of_small_images_take_several_lines(size: tuple[int, int]) -> None:
+    height, width = size
+    x = sg.var("x", (2, 32, height, width))
+    y = sg.conv2d(x * 2.0, 64, kernel_size=3, padding=1, name="c")
+    program = both(sg.relu(y), x=numbers(2, 32, height, width))
+    text = next(text for k in program.kernels if "add=" in (text := kernel_text(k)))
+    assert "hh" in text and "acc0[hh,ii,jj,v]" in text
+
+
+@pytest.mark.skipif(LANES < 16, reason="short vectors")
+@pytest.mark.parametrize(("depth", "copied"), [(1024, True), (1000, False)])
+def test_rows_that_push_each_other_out_of_the_cache_are_copied(depth: int, copied: bool) -> None:
+    y = sg.linear(sg.var("x", (28, depth)), 8192, name="fc")
+    params, x = sg.init(y), numbers(28, depth)
+    f = sg.compile(y, params=params, target="llvm", cache=None, verify=2)
+    assert ("x_packed" in kernel_text(f.program.kernels[0])) == copied
+    expected = x @ params["fc_weight"].T + params["fc_bias"]
+    np.testing.assert_allclose(f(x=x), expected, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize(("batch", "rows", "depth", "units"), [(2, 28, 1024, 48), (3, 14, 2048, 5)])
+def test_rows_side_by_side_in_batches(batch: int, rows: int, depth: int, units: int) -> None:
+    a, b = sg.var("a", (batch, rows, depth)), sg.var("b", (batch, depth, units))
+    both(a @ b, a=numbers(batch, rows, depth), b=numbers(batch, depth, units))

@@ -16,6 +16,7 @@ from symgraph.kernel.dtypes import as_dtype
 from symgraph.kernel.ir import Buffer, For, If, Kernel, Load, Prefetch, Store, block
 from symgraph.kernel.rewrite import Substitute, statements
 from symgraph.kernel.verify import verify_kernel
+from symgraph.ops.winograd import WinogradProduct
 
 pytestmark = pytest.mark.skipif(machine(None).lanes(4) < 16, reason="a vector is half a line")
 
@@ -23,7 +24,8 @@ pytestmark = pytest.mark.skipif(machine(None).lanes(4) < 16, reason="a vector is
 def program(symbol, **inputs):
     shapes = {n: a.shape for n, a in inputs.items()}
     params = sg.init(symbol, 0, shapes=shapes)
-    f = sg.compile(symbol, params=params, shapes=shapes, target="llvm", cache=None, verify=2)
+    options = {"cache": None, "verify": 2, "algorithms": "direct"}
+    f = sg.compile(symbol, params=params, shapes=shapes, target="llvm", **options)
     plain = sg.compile(symbol, params=params, shapes=shapes, target="interp", level=0)
     np.testing.assert_allclose(f(**inputs), plain(**inputs), rtol=2e-3, atol=2e-4)
     return f
@@ -76,6 +78,23 @@ def test_every_line_of_every_later_panel_is_asked_for() -> None:
             assert (*place, 0) in lines
     assert first <= 4, "all but the first panel"
     assert "call void @llvm.prefetch.p0" in f.text
+
+
+def test_panels_of_their_own_for_each_round_of_an_outer_loop_are_asked_for_too() -> None:
+    """A product for each place of a tile: after the last panel comes the first of the next one."""
+    rng = np.random.default_rng(1)
+    u = rng.normal(size=(4, 4, 160, 96)).astype(np.float32)
+    shape = (1, 4, 4, 96, 5, 9)
+    y = WinogradProduct(2)(sg.var("v", shape) * 2.0, sg.constant(u))
+    f = program(y, v=images(*shape))
+    (kernel,) = prefetching(f)
+    lines = {index for _, index in asked(kernel.body)}
+    (buffer,) = {b for b, _ in asked(kernel.body)}
+    strides = [int(np.prod(buffer.shape[n + 1 :])) for n in range(len(buffer.shape))]
+    places = {sum(i * s for i, s in zip(index, strides, strict=True)) for index in lines}
+    first = min(places)
+    assert places >= set(range(first, u.size, 16)), "every line"
+    assert 0 < first <= u.size // 16, "but those of the first panel"
 
 
 @pytest.mark.parametrize(

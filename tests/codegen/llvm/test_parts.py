@@ -1,0 +1,87 @@
+"""Gates of recurrent cells and gated units: one kernel, all parts of a product in registers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+from symgraph.ir.program import RepeatStep
+from symgraph.kernel.printer import kernel_text
+
+RNG = np.random.default_rng(11)
+
+
+def array(*shape: int) -> np.ndarray:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def glu(units: int) -> sg.Symbol:
+    z = sg.linear(sg.var("x", ("N", 7)), 2 * units, name="fc")
+    return z[:, :units] * sg.sigmoid(z[:, units:])
+
+
+def check(network: sg.Symbol | sg.Group, params: dict, arrays: list[dict]) -> None:
+    """Bound and free weights, against the interpreter without optimisation."""
+    bound = sg.compile(network, params=params, target="llvm", verify=2)
+    free = sg.compile(network, target="llvm", verify=2)
+    truth = sg.compile(network, params=params, target="interp", level=0)
+    for given in arrays:
+        expected = truth(**given)
+        for got in (bound(**given), free(**given, **params)):
+            pairs = zip(got, expected, strict=True) if isinstance(got, tuple) else [(got, expected)]
+            for a, b in pairs:
+                np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("units", [1, 5, 16, 17, 48])
+def test_gated_units(units: int) -> None:
+    network = glu(units)
+    params = sg.init(network, seed=0)
+    check(network, params, [{"x": array(n, 7)} for n in (1, 5, 0, 33)])
+    f = sg.compile(network, params=params, target="llvm")
+    assert len(f.program.steps) == 1
+
+
+@pytest.mark.parametrize("units", [5, 16, 40])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_step_is_one_kernel(cell: str, units: int) -> None:
+    x = sg.var("x", ("N", "T", 3))
+    build = {"lstm": sg.lstm, "gru": sg.gru, "rnn": sg.rnn}[cell]
+    network = build(x, units)[0]
+    params = sg.init(network, seed=1)
+    params = {k: v + array(*v.shape) * np.float32(0.1) for k, v in params.items()}
+    check(network, params, [{"x": array(n, 4, 3)} for n in (1, 2, 17, 0)])
+    f = sg.compile(network, params=params, target="llvm")
+    (loop,) = [s for s in f.program.steps if isinstance(s, RepeatStep)]
+    assert len(loop.steps) == 1
+
+
+def test_the_gates_of_a_unit_are_packed_together() -> None:
+    network = sg.lstm(sg.var("x", (12, 3, 5)), 32)[0]
+    f = sg.compile(network, params=sg.init(network, seed=0), target="llvm", cpu="x86-64-v4")
+    (loop,) = [s for s in f.program.steps if isinstance(s, RepeatStep)]
+    text = kernel_text(loop.steps[0].kernel)  # type: ignore[union-attr]
+    assert "recurrent_weight_packed: f32[2,32,4,16]" in text
+    packed = {c.buffer.name: c for c in f.program.constants}["lstm_l0_recurrent_weight_packed"]
+    weight = sg.init(network, seed=0)["lstm_l0_recurrent_weight"]
+    np.testing.assert_array_equal(packed.array[1, 7, 2], weight[2 * 32 + 16 : 2 * 32 + 32, 7])
+
+
+def test_the_bits_do_not_depend_on_the_threads() -> None:
+    network = sg.lstm(sg.var("x", ("N", "T", 33)), 80)[0]
+    params = sg.init(network, seed=2)
+    x = array(33, 3, 33)
+    a, b = (sg.compile(network, params=params, threads=t)(x=x) for t in (1, 2))
+    np.testing.assert_array_equal(a, b)
+
+
+def test_half_precision_and_double() -> None:
+    for dtype, tolerance in (("float64", 1e-12), ("float16", 1e-2)):
+        z = sg.linear(sg.var("x", ("N", 7), dtype), 34, name="fc")
+        network = z[:, :17] * sg.sigmoid(z[:, 17:])
+        params = sg.init(network, seed=0)
+        given = RNG.normal(size=(5, 7)).astype(dtype)
+        got = sg.compile(network, params=params, target="llvm")(x=given)
+        expected = sg.compile(network, params=params, target="interp", level=0)(x=given)
+        np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
