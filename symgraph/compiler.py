@@ -117,7 +117,7 @@ class Build:
 
     def run(self) -> Executable:
         target = usable_target(self.options.target)
-        program = gather_constants(release_graph(self.program(target)), target.alignment)
+        program = gather_constants(self.program(target), target.alignment)
         text = target.emit(program, self.options)
         runner = target.load(program, text, self.options)
         return Executable(program, runner, text, self.bound(program), target.name)
@@ -132,7 +132,8 @@ class Build:
         labels = output_names(self.graph)
         prepared, graph = self.passed(graph, target, dump)
         program = lower(graph, self.name, checks, labels)
-        program = SettleUpdates().run(with_interface(program, prepared))
+        program = release_graph(SettleUpdates().run(with_interface(program, prepared)))
+        del graph, prepared  # what was folded into other constants goes before those are packed
         dump.write("lower", program)
         program = PackConstants().run(schedule(program, target, self.options))
         dump.write("schedule", program)

@@ -22,6 +22,7 @@ from typing import Any
 
 import symgraph as sg
 from symgraph import models
+from symgraph.errors import UnknownOperatorError
 
 from ..inference import prepare
 from ..networks import FEATURES, LAYERS, LENGTH, UNITS, Network, lstm_for_peers
@@ -129,18 +130,22 @@ def measure(network: Network, mxnet: str | None, folder: Path) -> Row:
     many = max(1, -(-OPENVINO_BYTES // max(row.symgraph, 1)))
     batches = dict.fromkeys((1, many, 2 * many))
     places = {batch: folder / f"{network.name}-{batch}" for batch in batches}
-    for batch, place in places.items():
-        place.mkdir()
-        shapes = {name: (batch, *s[1:]) for name, s in network.shapes.items()}
-        prepare(replace(network, shapes=shapes), place)
+    if mxnet is not None:
+        row.mxnet = ask_mxnet(mxnet, network.name, row.symgraph)
+    try:
+        for batch, place in places.items():
+            place.mkdir()
+            shapes = {name: (batch, *s[1:]) for name, s in network.shapes.items()}
+            prepare(replace(network, shapes=shapes), place)
+    except UnknownOperatorError as error:
+        print(f"{network.name} is not written as ONNX: {error}", file=sys.stderr)
+        return row
     runtime = ask("onnxruntime", places[1], heap)
     row.onnxruntime_plan, row.onnxruntime_live = runtime.get("plan"), runtime.get("live")
     row.onnxruntime_arena = runtime.get("arena")
     less, more = (ask("openvino", places[n * many], heap) for n in (1, 2))
     if less and more:
         row.openvino = (more["total"] - less["total"]) // many
-    if mxnet is not None:
-        row.mxnet = ask_mxnet(mxnet, network.name, row.symgraph)
     return row
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,26 @@ class Artifact:
     files: Mapping[str, Path]
     description: Mapping[str, Any]
     signatures: Mapping[str, Signature]
+    requests: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def signature(self) -> Signature:
         """The interface of the first entry."""
         return next(iter(self.signatures.values()))
+
+    def write_weights(self, path: str | PathLike[str], params: Mapping[str, Any]) -> Path:
+        """Write a weights file of other numbers for the same object; no code is made.
+
+        path     the file, such as "build/net.weights"
+        params   arrays for all parameters that were given to the export, by name, as declared:
+                 they are packed, and scales folded into them, as the object reads them
+
+        Raises: InputError when an array is missing, or when the object's weights are not in a file,
+        or when the numbers would lie elsewhere: the export simplified what was zero or equal.
+        """
+        from .export import write_weights
+
+        return write_weights(self, Path(path), params)
 
     @property
     def nbytes(self) -> int:

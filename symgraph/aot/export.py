@@ -7,8 +7,12 @@ behind.  The same input gives the same bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from ..codegen.llvm.platform import platform_of
+from ..errors import InputError
 from .artifact import Artifact
 from .compiled import compile_entries, signature_for
 from .entry_point import EntryPoint
@@ -16,7 +20,7 @@ from .files import write_all
 from .names import identifier
 from .parts import Parts
 from .request import Request
-from .weights import weights_block
+from .weights import layout_digest, weights_block, weights_file
 
 
 def export_artifact(requests: Mapping[str, Request], name: str) -> Artifact:
@@ -41,4 +45,31 @@ def export_artifact(requests: Mapping[str, Request], name: str) -> Artifact:
     paths = {kind: folder / file for kind, (file, _) in files.items()}
     write_all({folder / file: content for file, content in files.values()})
     signatures = {name: entry.signature for name, entry in entries.items()}
-    return Artifact(first.path.name, folder, paths, made.full_description(), signatures)
+    whole = made.full_description()
+    return Artifact(first.path.name, folder, paths, whole, signatures, dict(requests))
+
+
+def write_weights(artifact: Artifact, path: Path, params: Mapping[str, Any]) -> Path:
+    """See `Artifact.write_weights`."""
+    kind = artifact.description["weights"]["kind"]
+    if kind != "file":
+        raise InputError(
+            f"write_weights: the object was exported with weights={kind!r}, not 'file'"
+        )
+    requests = tuple(artifact.requests.values())
+    needed = {name for request in requests for name in request.params}
+    missing = sorted(needed - set(params))
+    if missing:
+        raise InputError(f"write_weights: params lacks {', '.join(missing)}")
+    given = {name: params[name] for name in needed}
+    compiled = compile_entries([replace(request, params=given) for request in requests])
+    block = weights_block([version.program for versions in compiled for version in versions])
+    signature = replace(artifact.signature, weights=block.arrays, weights_nbytes=len(block.data))
+    if layout_digest(signature) != layout_digest(artifact.signature):
+        raise InputError(
+            f"write_weights: {path}: these numbers would lie elsewhere than the object reads them: "
+            f"the export, or this call, simplified parameters that are zero, one or equal to each "
+            f"other; export again with these numbers"
+        )
+    write_all({path: weights_file(signature, block.data)})
+    return path

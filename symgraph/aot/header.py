@@ -38,10 +38,12 @@ typedef uint16_t sg_bfloat16; /* the upper half of the bits of a float */
    flags            0; for objects with several versions also 1 to 4, the x86-64 level to use
    parallel_for     NULL, or a function that calls task(data, index, thread) once for each index in
                     0 .. count-1, in any order and on any threads, and returns when all have
-                    returned; `thread` is not used
+                    returned; `thread` is not used.  It is called at most once in a call, with
+                    count = threads: each task goes through the whole model and takes what is left
+                    to do, so that tasks may also run one after the other.  Tasks that run at the
+                    same time wait for each other by looking; give each a processor
    pool             passed on to parallel_for
-   threads          into how many parts work is cut, at most; the results do not depend on it, the
-                    workspace may
+   threads          how many tasks, at most; the results do not depend on it, the workspace may
    constants        the weights, where the header of the model says so; else NULL
    workspace_bytes  how many bytes `workspace` points to */
 typedef struct sg_context {

@@ -129,6 +129,23 @@ class Executable:
         self._prepared = self._prepare(arrays, self._written(arrays, results), env)
         return results[0] if len(results) == 1 else tuple(results)
 
+    def with_threads(self, threads: int) -> Executable:
+        """The same program on another number of threads, 0 for one per processor.
+
+        Code, constants, parameters and state are shared, so that this costs next to nothing and
+        each call may choose; results are the same bits.
+
+        Raises: InputError for a negative number, TargetError for targets without threads.
+        """
+        if threads < 0:
+            raise InputError(f"{self.name}: with_threads needs a number >= 0, got {threads}")
+        change = getattr(self._runner, "with_threads", None)
+        if change is None:
+            raise TargetError(
+                f"{self.name}: target {self.target!r} does not choose threads; compile for llvm"
+            )
+        return Executable(self.program, change(threads), self.text, self._bound, self.target)
+
     def bind(self, inputs: Mapping[str, Any], out: Any) -> Callable[[], None]:
         """A call without arguments that reads these arrays and writes those, every time.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ir.alternative import Alternative
 from ..ir.layout import Layout
 from ..ir.op import Op, Sample, register
 from ..ir.symbol import Symbol
@@ -23,6 +24,7 @@ from ..kernel.compute import Compute, Tensor, compute, reduce
 from ..kernel.dims import Dim
 from .base import Array, Gradients, make
 from .windows import Sizes, pick, window_extents, windows
+from .winograd import offers
 
 if TYPE_CHECKING:
     from ..ir.infer import ShapeView, Unifier
@@ -68,6 +70,13 @@ class Convolution(Op):
         if read is not None:
             return (images, Layout(((1, read), (0, made))), *rest), results
         return (None, Layout(((0, made),)), *rest), results
+
+    def alternatives(self, ins: tuple[Symbol, ...]) -> Sequence[Alternative]:
+        """Winograd's, for images and windows that move by one."""
+        ones = (1, 1)
+        if self.stride != ones or self.dilation != ones or self.groups != 1:
+            return ()
+        return offers(ins[0], ins[1], ins[2] if len(ins) > 2 else None)
 
     def infer_shape(
         self, u: Unifier, x: ShapeView, weight: ShapeView, bias: ShapeView | None = None

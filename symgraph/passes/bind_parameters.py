@@ -18,6 +18,11 @@ from .manager import Fact, Pass
 
 
 @dataclass(frozen=True)
+class BoundParameter(Constant):
+    """A constant whose numbers were given at compile time, or follow from such."""
+
+
+@dataclass(frozen=True)
 class BindParameters(Pass):
     """%w: f32[3,5] = variable {role=parameter}   ->   %w: f32[3,5] = constant() {value=<...>}
 
@@ -41,7 +46,7 @@ class BindParameters(Pass):
             if not node.is_variable or name not in self.arrays:
                 return None
             array = checked_array(node, name, np.asarray(self.arrays[name]))
-            return Node(Constant(array), (), node.types, node.name, node.origin, node.scope,
+            return Node(BoundParameter(array), (), node.types, node.name, node.origin, node.scope,
                         node.attributes, node.serial).values  # fmt: skip
 
         return graph.rewrite(bind)

@@ -13,6 +13,7 @@ from ..ir.node import Node, Value
 from ..ir.op import Constant
 from ..ir.tensor_type import TensorType
 from ..kernel.dtypes import as_dtype
+from .bind_parameters import BoundParameter
 from .manager import Fact, Pass
 
 SMALL_BYTES = 4096
@@ -42,9 +43,10 @@ def _fold(node: Node, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
     results = evaluate(node, arrays)
     if results is None:
         return None
+    is_bound = any(isinstance(v.node.op, BoundParameter) for v in inputs)
     values = []
     for type, result in zip(node.types, results, strict=True):
-        op = Constant(result)
+        op = BoundParameter(result) if is_bound else Constant(result)
         name = node.name if len(results) == 1 else None
         more = {"serial": node.serial} if len(results) == 1 else {}
         values.append(Node(op, (), (type,), name, node.origin, node.scope, node.attributes,

@@ -41,8 +41,8 @@ WIDTH = 16
 MOST_PAIRS = 4_000_000
 """Steps times buffers up to which the lower bound counts what waits for later steps."""
 
-WORK_LIMIT = 400_000
-"""Steps tried from states, about a second, and again as many in narrow levels."""
+WORK_LIMIT = 120_000
+"""Steps tried from states, about a third of a second, and again as many in narrow levels."""
 
 
 @dataclass(frozen=True)

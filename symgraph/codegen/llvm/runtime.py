@@ -85,6 +85,10 @@ class LLVMRunner:
             context.relax = pool.relax_pointer
         return context
 
+    def with_threads(self, threads: int) -> LLVMRunner:
+        """The same code and constants for another number of threads; 0 is one per processor."""
+        return LLVMRunner(self.program, self.layout, self._loaded, threads, self.single)
+
     def run(
         self, inputs: Sequence[Array], outputs: Sequence[Array], dims: Mapping[str, int]
     ) -> tuple[int, ...]:

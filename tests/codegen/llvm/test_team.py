@@ -18,6 +18,7 @@ import symgraph as sg
 from symgraph.codegen.executable import Executable
 from symgraph.codegen.llvm.pool import is_supported
 from symgraph.codegen.llvm.runtime import LLVMRunner
+from symgraph.errors import InputError, TargetError
 
 Member = Callable[[int], None]
 TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
@@ -154,6 +155,35 @@ def test_calls_at_the_same_time_share_one_pool(arrays: tuple) -> None:
         caller.join(120)
     assert not any(caller.is_alive() for caller in callers)
     assert wrong == []
+
+
+def test_each_call_chooses_its_threads(arrays: tuple) -> None:
+    params, x, expected = arrays
+    executable = sg.compile(network(), params=params, threads=1, cache=None)
+    for threads in (3, 1, 2, 0):
+        np.testing.assert_array_equal(executable.with_threads(threads)(x=x), expected)
+    mine, other = executable._runner, executable.with_threads(2)._runner
+    assert isinstance(mine, LLVMRunner) and isinstance(other, LLVMRunner)
+    assert (mine.threads, other.threads) == (1, 2)
+    assert other._constants.address == mine._constants.address
+    with pytest.raises(InputError, match="with_threads needs a number >= 0, got -1"):
+        executable.with_threads(-1)
+    interpreted = sg.compile(network(), params=params, target="interp", cache=None)
+    with pytest.raises(TargetError, match="does not choose threads"):
+        interpreted.with_threads(2)
+
+
+def test_state_is_shared_among_numbers_of_threads() -> None:
+    count = sg.var("count", (5,))
+    x = sg.var("x", (5,))
+    start = {"count": np.zeros(5, np.float32)}
+    executable = sg.compile(
+        count * 2.0, params=start, training=True, updates={"count": count + x}, cache=None
+    )
+    one = np.ones(5, np.float32)
+    executable(x=one)
+    executable.with_threads(2)(x=one)
+    np.testing.assert_array_equal(executable.parameters["count"], np.full(5, 2.0, np.float32))
 
 
 FORK = """

@@ -15,7 +15,7 @@ def test_the_lower_bound_is_the_capacity(case) -> None:
     assert build(case) == buffers
 
 
-@pytest.mark.parametrize("name", ["A", "B", "E"])
+@pytest.mark.parametrize("name", ["A", "B", "C", "D", "E", "M"])
 def test_perfect_packings_are_found(name: str) -> None:
     buffers = build(next(case for case in CASES if case.name == name))
     plan = place(buffers, time_limit_seconds=120.0)
