@@ -17,7 +17,7 @@ import numpy as np
 from .codegen.executable import Executable
 from .codegen.interp.evaluate import Evaluator
 from .codegen.target import Target, find_target
-from .errors import InputError, TargetError
+from .errors import InputError, ShapeError, TargetError
 from .ir.graph import Graph
 from .ir.memory_report import MemoryReport
 from .ir.node import Node
@@ -26,7 +26,7 @@ from .ir.program import Check, KernelStep, Leaf, Port, Program, ProgramBuffer, m
 from .ir.release import gather_constants, release_graph
 from .ir.symbol import Expression, Group, Symbol, group, output_names
 from .kernel.compute import Tensor
-from .kernel.dims import dim_vars
+from .kernel.dims import DimVar, dim_vars
 from .kernel.dtypes import as_dtype
 from .kernel.ir import Buffer, Kernel
 from .kernel.printer import kernel_text
@@ -257,8 +257,22 @@ def with_interface(program: Program, prepared: Graph) -> Program:
         elif isinstance(node.op, Variable) and node.op.role == "input":
             found.append(Port(name, ProgramBuffer(name, node.types[0], "input", source=name)))
     extents = {v for p in found for d in p.type.shape or () for v in dim_vars(d)}
+    _check_extents(prepared, extents)
     names = tuple(sorted(extents, key=lambda v: v.name))
     return program.with_(inputs=tuple(found), dims=names)
+
+
+def _check_extents(prepared: Graph, known: set[DimVar]) -> None:
+    """Raises: ShapeError naming the first node with an extent that no input tells."""
+    for node in prepared.nodes:
+        for type in node.types:
+            for name in (v.name for d in type.shape or () for v in dim_vars(d) if v not in known):
+                place = f"  declared at {node.origin}" if str(node.origin) else ""
+                raise ShapeError(
+                    f"the extent {name} follows from no input:\n"
+                    f"  {prepared.names[node]}: {type}{place}\n"
+                    f"  name it in the shape of an input, or give a number for it"
+                )
 
 
 def _text_without_names(kernel: Kernel) -> str:

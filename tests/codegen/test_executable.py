@@ -9,7 +9,7 @@ import pytest
 
 import symgraph as sg
 from symgraph.codegen.target import find_target, target_names
-from symgraph.errors import InputError, TargetError
+from symgraph.errors import InputError, ShapeError, TargetError
 
 
 def usable(name: str) -> bool:
@@ -153,3 +153,16 @@ def test_equations_among_open_extents_are_checked_at_the_call() -> None:
 
 
 W4 = sg.constant(np.eye(4, dtype=np.float32))
+
+
+def test_an_extent_that_no_input_tells_is_named() -> None:
+    y = sg.reshape(sg.var("x", ("N", 6)), ("T", "M"))
+    with pytest.raises(ShapeError) as caught:
+        sg.compile(y, target="interp")
+    lines = str(caught.value).splitlines()
+    assert lines[0] in (
+        "the extent T follows from no input:",
+        "the extent M follows from no input:",
+    )
+    assert lines[1].startswith("  reshape0: f32[T,M]  declared at test_executable.py:")
+    assert lines[2] == "  name it in the shape of an input, or give a number for it"

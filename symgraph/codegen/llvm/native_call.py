@@ -291,7 +291,8 @@ def native_call(
         ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object
     )(("PyCFunction_NewEx", ctypes.pythonapi))
     table = np.array(words, np.int64)
-    # What stands in the place of the function's module lives as long as the function does.
-    kept = (owners, tuple(array.dtype for array in (*inputs, *outputs)))
+    # What stands in the place of the function's module lives as long as the function does; so must
+    # its definition, of which threads that come here first at the same time make one each.
+    kept = (owners, method, tuple(array.dtype for array in (*inputs, *outputs)))
     function: Callable[..., bool] = create(ctypes.addressof(method), table, kept)
     return function
