@@ -144,6 +144,10 @@ def _input_dtypes(sample: Sample) -> list[str]:
     return [i.dtype.name if isinstance(i, np.ndarray) else sample.dtype for i in sample.inputs]
 
 
+SQUARE = ("winograd_weights", "winograd_product", "winograd_results")
+"""Operators over square tiles: the two sides of a tile have one extent, whatever the sample."""
+
+
 @pytest.mark.parametrize("name", _names())
 def test_samples_tell_axes_apart(name: str) -> None:
     """Some sample has inputs of several axes, each with pairwise different extents (but 1), so
@@ -152,9 +156,12 @@ def test_samples_tell_axes_apart(name: str) -> None:
     several = [s for s in samples if any(len(shape) > 1 for shape in _shapes(s))]
     if not several:
         pytest.skip("only vectors")
-    assert any(all(map(_distinct, _shapes(s))) for s in several), f"{name}: extents repeat"
+    allowed = 1 if name in SQUARE else 0
+    assert any(all(_repeats(shape) <= allowed for shape in _shapes(s)) for s in several), (
+        f"{name}: extents repeat"
+    )
 
 
-def _distinct(shape: tuple[int, ...]) -> bool:
+def _repeats(shape: tuple[int, ...]) -> int:
     extents = [d for d in shape if d > 1]
-    return len(extents) == len(set(extents))
+    return len(extents) - len(set(extents))
