@@ -75,8 +75,10 @@ def test_weights_are_carried_once(tmp_path):
     same = {"params": params, "disable": ("choose_algorithms",)}
     fat = sg.export(y, tmp_path / "fat", cpu=CPUS, **same)
     sizes = [sg.export(y, tmp_path / cpu, cpu=cpu, **same).signature.weights_nbytes for cpu in CPUS]
-    # Small biases are padded to lines, panels to whole ones.
-    assert nbytes < fat.signature.weights_nbytes < max(sizes) * 1.02
+    # Small biases are padded to lines, panels to whole ones; 24 channels are one block in one
+    # version and three in another, and stay in both forms.
+    twice = params["odd_weight"].nbytes
+    assert nbytes < fat.signature.weights_nbytes < max(sizes) * 1.02 + twice
     assert fat.signature.weights_nbytes < nbytes * 1.25
 
 
