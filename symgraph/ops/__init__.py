@@ -40,6 +40,8 @@ from . import (
     statistics,
     trigonometry,
     windows,
+    winograd,
+    winograd_forms,
 )
 
 __all__ = [
@@ -80,4 +82,6 @@ __all__ = [
     "statistics",
     "trigonometry",
     "windows",
+    "winograd",
+    "winograd_forms",
 ]
