@@ -97,15 +97,25 @@ def allocate() -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(pages))
 
 
+FAULTS = {
+    signal.SIGSEGV,
+    signal.SIGFPE,
+    signal.SIGABRT,
+    signal.SIGILL,
+    getattr(signal, "SIGBUS", 0),
+}
+"""Signals that a thread raises by its own doing; blocked, they would end the process in silence."""
+
+
 def start(workers: Workers, thread: int) -> None:
-    """Starts one worker; signals stay with Python's own threads, as the mask is inherited."""
+    """Starts one worker; other signals stay with Python's own threads, as the mask is inherited."""
     mailbox = workers.mailbox(thread)
     ctypes.c_int64.from_address(mailbox + pool_ir.THREAD).value = thread
     ctypes.c_void_p.from_address(mailbox + pool_ir.POOL).value = workers.memory
     handle = ctypes.c_ulong()
     create = ctypes.CDLL(None).pthread_create
     create.argtypes = [ctypes.c_void_p] * 4
-    old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - FAULTS)
     try:
         status = create(ctypes.byref(handle), None, functions().worker, mailbox)
     finally:
