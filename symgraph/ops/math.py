@@ -273,9 +273,20 @@ class Erf(Unary):
         return np.array(values, np.float64).reshape(x.shape).astype(x.dtype)
 
 
+class _Step(Unary):
+    """Whole numbers from x, constant by pieces: the gradient is 0."""
+
+    __slots__ = ()
+    low = -4
+    high = 4
+
+    def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
+        return (zeros_like(ins[0]),)
+
+
 @register
 @dataclass(frozen=True, slots=True)
-class Floor(Unary):
+class Floor(_Step):
     """y = the greatest whole number not above x; the gradient is 0.
 
     Shapes: any, kept.   Dtypes: any float, kept.
@@ -284,17 +295,11 @@ class Floor(Unary):
     name = "floor"
     function = "floor"
     numpy = np.floor
-    low = -4
-    high = 4
-
-    def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
-        (x,) = ins
-        return (zeros_like(x),)
 
 
 @register
 @dataclass(frozen=True, slots=True)
-class Ceil(Unary):
+class Ceil(_Step):
     """y = the least whole number not below x; the gradient is 0.
 
     Shapes: any, kept.   Dtypes: any float, kept.
@@ -303,17 +308,11 @@ class Ceil(Unary):
     name = "ceil"
     function = "ceil"
     numpy = np.ceil
-    low = -4
-    high = 4
-
-    def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
-        (x,) = ins
-        return (zeros_like(x),)
 
 
 @register
 @dataclass(frozen=True, slots=True)
-class Trunc(Unary):
+class Trunc(_Step):
     """y = x without its fraction; the gradient is 0.
 
     Shapes: any, kept.   Dtypes: any float, kept.
@@ -322,17 +321,11 @@ class Trunc(Unary):
     name = "trunc"
     function = "trunc"
     numpy = np.trunc
-    low = -4
-    high = 4
-
-    def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
-        (x,) = ins
-        return (zeros_like(x),)
 
 
 @register
 @dataclass(frozen=True, slots=True)
-class Round(Unary):
+class Round(_Step):
     """y = the nearest whole number, halves to even; the gradient is 0.
 
     Shapes: any, kept.   Dtypes: any float, kept.
@@ -341,12 +334,6 @@ class Round(Unary):
     name = "round"
     function = "round"
     numpy = np.round
-    low = -4
-    high = 4
-
-    def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
-        (x,) = ins
-        return (zeros_like(x),)
 
 
 abs = functional(Abs)
