@@ -158,4 +158,5 @@ class EntryPoint:
             weights=self.request.weights,
             selftest=None if self.selftest is None else self.selftest[1].nbytes,
             stack=stack,
+            pointer_bytes=self.platform.pointer_bits // 8,
         )
