@@ -67,6 +67,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--selftest", action="store_true", help="put a test of every operator into the object"
     )
     parser.add_argument(
+        "--threads",
+        type=int,
+        choices=(1,),
+        help="1: for the calling thread alone, without what shares work among threads",
+    )
+    parser.add_argument(
         "--strict", action="store_true", help="the same bits on every processor (slower)"
     )
     add_algorithms(parser)
@@ -135,6 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
         budgets=given_budgets(arguments),
         progress=story.stage,
         **({} if arguments.algorithms is None else {"algorithms": arguments.algorithms}),
+        **({} if arguments.threads is None else {"threads": arguments.threads}),
         **what,
     )
     print(artifact)

@@ -1,4 +1,4 @@
-"""`symgraph compile --entry`, `--state`: several functions in one object, and what they remember."""
+"""`symgraph compile --entry`, `--state`: several functions in one object, and their state."""
 
 from __future__ import annotations
 
