@@ -117,6 +117,8 @@ class Build:
     name: str
     options: Options
     passes: tuple[Pass, ...] = ()
+    keep_recipes: bool = False
+    """Constants remember how they follow from parameters, and no pass looks at their numbers."""
 
     def run(self) -> Executable:
         target = usable_target(self.options.target)
@@ -182,7 +184,9 @@ class Build:
         if self.options.verify >= 3:
             compare = partial(compare_graphs, evaluate=evaluate_node)
         constants = self.constants(graph)
-        first = Pipeline(preparation(self.training, self.shapes, self.dtypes, constants))
+        first = Pipeline(
+            preparation(self.training, self.shapes, self.dtypes, constants, self.keep_recipes)
+        )
         block = target.channel_block(self.options)
         rates, tolerance = target.rates(self.options), self.options.tolerance
         more = optimisation(self.options.level, self.training, block, self.passes, rates, tolerance)

@@ -143,6 +143,7 @@ def _build(request: Request, options: Options, shapes: Mapping[str, Any]) -> Bui
         request.dtypes,
         identifier(request.name, "model"),
         options,
+        keep_recipes=request.weights != "embedded",
     )
 
 

@@ -33,6 +33,7 @@ class EntryPoint:
     home    what the symbols of the whole object begin with
     block   the weights of the whole object
     starts  where in the block those of each version begin
+    known_hash  the model's, where it is not that of the request
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class EntryPoint:
         home: str,
         block: Block,
         starts: Sequence[int],
+        known_hash: str | None = None,
     ) -> None:
         self.request = request
         self.versions = versions
@@ -55,7 +57,7 @@ class EntryPoint:
         self.rules = rules_of(signature, request.weights)
         self.block = block.data
         self.starts = starts
-        self.hash = self._hash()
+        self.hash = self._hash() if known_hash is None else known_hash
         typed = InferTypes(request.shapes, request.dtypes, request.params).run(request.graph)
         self.work = flops_by_node(typed)
         check_workspace(request.budgets, signature, self.program)
