@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 
 import symgraph as sg
 from symgraph.ir.verify_program import check_plan
-from symgraph.passes.order_steps import OrderSteps, _Problem, best_order, dependences
+from symgraph.passes.dependences import dependences
+from symgraph.passes.order_problem import OrderProblem
+from symgraph.passes.order_steps import OrderSteps, best_order
 from symgraph.passes.plan_memory import PlanMemory
 from tests.property.graphs import Case, graphs
 from tests.support.toys import Exp, HostDouble, RowSum, SubtractRow
@@ -46,7 +48,7 @@ def wide(program):
 def test_a_branch_is_finished_before_the_next_one_begins() -> None:
     program = wide(compiled(two_branches()).program)
     large, small = 2304, 128
-    assert _Problem.of(program, 64).peak(range(len(program.steps))) == 2 * large + small
+    assert OrderProblem.of(program, 64).peak(range(len(program.steps))) == 2 * large + small
     found = best_order(program)
     # While the second large value is reduced, both sums are alive.
     assert (found.peak, found.proved) == (large + 2 * small, True)
@@ -106,7 +108,7 @@ def test_no_order_of_a_small_program_is_better(case: Case) -> None:
     program = compiled(*case.outputs).program.with_(plan=None)
     if len(program.steps) > 7:
         return
-    problem = _Problem.of(program, 64)
+    problem = OrderProblem.of(program, 64)
     best = min(problem.peak(order) for order in orders(program))
     worst = max(orders(program), key=problem.peak)
     shuffled = program.with_(steps=tuple(program.steps[n] for n in worst))
@@ -138,7 +140,7 @@ def test_without_time_the_order_is_still_valid_and_no_worse(limit: int) -> None:
     found = best_order(program, work_limit=limit)
     at = {step: n for n, step in enumerate(found.order)}
     assert all(at[b] < at[n] for n, s in enumerate(dependences(program)) for b in s)
-    assert found.bound <= found.peak <= _Problem.of(program, 64).peak(range(len(program.steps)))
+    assert found.bound <= found.peak <= OrderProblem.of(program, 64).peak(range(len(program.steps)))
     assert found.proved == (found.bound == found.peak)
 
 
@@ -153,4 +155,4 @@ def test_what_waits_for_the_way_back_counts_in_every_order() -> None:
     program = compiled(y, sg.var("z", (3,)) + 1.0, disable=("fuse",)).program
     found = best_order(program)
     assert found.proved and found.bound == found.peak >= 5 * 2304
-    assert _Problem.of(program, 64).least >= 5 * 2304
+    assert OrderProblem.of(program, 64).least >= 5 * 2304
