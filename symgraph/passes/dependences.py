@@ -1,4 +1,4 @@
-"""Which steps of a program must stay before which: what every pass that moves steps must respect."""
+"""Which steps of a program must stay before which: what a pass that moves steps must respect."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ def _groups(problem: OrderProblem) -> list[tuple[int, ...]]:
     Such a step only adds bytes, which the one that needs it holds as well: just before it they
     cost nothing, earlier they may.
     """
-    ancestors, descendants = problem.closures()
+    _, descendants = problem.closures()
     ahead: dict[int, list[int]] = {}
     moved = set()
     for n, before in enumerate(problem.before):

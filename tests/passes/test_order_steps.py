@@ -156,3 +156,33 @@ def test_what_waits_for_the_way_back_counts_in_every_order() -> None:
     found = best_order(program)
     assert found.proved and found.bound == found.peak >= 5 * 2304
     assert OrderProblem.of(program, 64).least >= 5 * 2304
+
+
+def test_sources_come_right_before_the_first_that_needs_them() -> None:
+    """Thirty sums of inputs that nobody orders: each waits for its product, none costs a state."""
+    y = sg.var("x", (17, 33))
+    for n in range(30):
+        y = Exp()(y) * RowSum()(sg.var(f"z{n}", (17, 33))).reshape((17, 1))
+    program = compiled(y, disable=("fuse", "order_steps")).program.with_(plan=None)
+    rank = {n: len(s.reads) and s.reads[0] not in [p.buffer for p in program.inputs]
+            for n, s in enumerate(program.steps)}  # fmt: skip
+    early = sorted(range(len(program.steps)), key=lambda n: (bool(rank[n]), n))
+    before = dependences(program)
+    assert all(early.index(b) < early.index(n) for n, s in enumerate(before) for b in s)
+    found = best_order(program.with_(steps=tuple(program.steps[n] for n in early)), work_limit=500)
+    assert found.proved
+    assert found.peak < OrderProblem.of(program, 64).peak(early)
+
+
+def test_the_limit_leaves_a_bound_that_holds() -> None:
+    """A bound proved in part lies between the first guess and the optimum."""
+    x = [sg.var(f"x{n}", (n + 3, 17)) for n in range(9)]
+    a = [Exp()(v) for v in x]
+    pairs = [RowSum()(sg.concat([a[i], a[(i * 4 + 1) % 9]], axis=0)) for i in range(9)]
+    total = sg.concat([*pairs, *(RowSum()(v) for v in a)], axis=0)
+    program = compiled(total, disable=("fuse", "order_steps")).program.with_(plan=None)
+    best = best_order(program, work_limit=10**6)
+    assert best.proved
+    bounds = [best_order(program, work_limit=limit) for limit in (0, 30, 300, 3000)]
+    assert all(b.bound <= best.peak <= b.peak for b in bounds)
+    assert [b.bound for b in bounds] == sorted(b.bound for b in bounds)
