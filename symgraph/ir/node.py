@@ -47,6 +47,8 @@ class Node:
     @property
     def values(self) -> tuple[Value, ...]:
         """All outputs."""
+        if len(self.types) == 1:
+            return (Value(self, 0),)
         return tuple(Value(self, i) for i in range(len(self.types)))
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from . import dims
-from .dims import Atom, Dim
+from .dims import Atom, Dim, LoopVar
 from .ir import (
     Alloc,
     Axis,
@@ -36,6 +36,8 @@ from .ir import (
 def data_indices(index: tuple[Dim, ...]) -> Iterator[DataIndex]:
     """The data-dependent atoms of an index."""
     for dim in index:
+        if isinstance(dim, (int, LoopVar)):  # nearly all are
+            continue
         for atom in dims.atoms(dim):
             if isinstance(atom, DataIndex):
                 yield atom

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..ir.graph import Inference
 from ..kernel.parts import MOST_PARTS
 from ..kernel.rates import Rates
 from ..options import Options
@@ -71,13 +72,14 @@ def preparation(
     shapes: Mapping[str, Any],
     dtypes: Mapping[str, Any],
     constants: Mapping[str, Any],
+    known: Inference | None = None,
 ) -> tuple[Pass, ...]:
     """What every level needs: the variables of the result are the program's interface.
 
-    `constants` are arrays to be bound.
+    `constants` are arrays to be bound; `known` is what was inferred of the graph before.
     """
     form: Pass = ExpandComposites() if training else InferenceForm()
-    return (InferTypes(shapes, dtypes, constants), BindParameters(constants), form)
+    return (InferTypes(shapes, dtypes, constants, known), BindParameters(constants), form)
 
 
 def optimisation(
