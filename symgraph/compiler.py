@@ -118,6 +118,8 @@ class Build:
     name: str
     options: Options
     passes: tuple[Pass, ...] = ()
+    keep_recipes: bool = False
+    """Constants remember how they follow from parameters, and no pass looks at their numbers."""
 
     def run(self) -> Executable:
         target = usable_target(self.options.target)
@@ -135,7 +137,7 @@ class Build:
 
     def store(self, target: Target) -> ProgramStore | None:
         """Where the finished program is, once it has been made; None where it is not kept."""
-        if self.passes:
+        if self.passes or self.keep_recipes:
             return None
         shapes = tuple((name, as_shape(shape, name)) for name, shape in self.shapes.items())
         dtypes = tuple((name, as_dtype(dtype)) for name, dtype in self.dtypes.items())
@@ -195,7 +197,9 @@ class Build:
         if self.options.verify >= 3:
             compare = partial(compare_graphs, evaluate=evaluate_node)
         constants = self.constants(graph)
-        given = preparation(self.training, self.shapes, self.dtypes, constants, inference)
+        given = preparation(
+            self.training, self.shapes, self.dtypes, constants, self.keep_recipes, inference
+        )
         first = Pipeline(given)
         block = target.channel_block(self.options)
         rates, tolerance = target.rates(self.options), self.options.tolerance

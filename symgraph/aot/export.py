@@ -18,6 +18,7 @@ from .compiled import compile_entries, signature_for
 from .entry_point import EntryPoint
 from .files import write_all
 from .names import identifier
+from .pack_entry import pack_entry
 from .parts import Parts
 from .request import Request
 from .weights import layout_digest, weights_block, weights_file
@@ -38,7 +39,7 @@ def export_artifact(requests: Mapping[str, Request], name: str) -> Artifact:
         signature = signature_for(request, versions, platform, block)
         own = [next(starts) for _ in versions]
         entries[entry] = EntryPoint(request, versions, signature, platform, prefix, block, own)
-    made = Parts(entries, prefix)
+    made = Parts(entries, prefix, pack_entry(entries, prefix, platform, block))
     files = made.files()
     first = next(iter(requests.values()))
     folder = first.path.parent

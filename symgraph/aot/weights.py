@@ -15,42 +15,49 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from ..codegen.llvm.weights_check import WEIGHTS_MAGIC
 from ..errors import FormatError
-from ..ir.program import Program, constant_layout
+from ..ir.program import ConstantData, Program, constant_layout
 from ..kernel.dtypes import as_dtype
+from ..kernel.packing import Packing
 from .signature import ALIGNMENT, Signature, Weight
 
-MAGIC = b"symgraph weight\0"
+MAGIC = WEIGHTS_MAGIC
 HEADER_NBYTES = 4096
 _HEADER = struct.Struct("<16s32s32sQ")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The weights of all versions of a program; `starts` is where each version's begin."""
+    """The weights of all versions of a program; `starts` is where each version's begin, `sources`
+    are the constants that `arrays` hold."""
 
     data: bytes
     starts: tuple[int, ...]
     arrays: tuple[Weight, ...]
+    sources: tuple[ConstantData, ...]
 
 
 def weights_block(programs: Sequence[Program]) -> Block:
     """The weights of every version; versions with the same weights share them."""
     data, starts, arrays = b"", [], []
+    sources: list[ConstantData] = []
     known: dict[bytes, int] = {}
     for program in programs:
         own, rows = _one_block(program)
         if own not in known:
             known[own] = len(data)
             arrays += [replace(row, offset=row.offset + len(data)) for row in rows]
+            sources += program.constants
             data += own
         starts.append(known[own])
-    return Block(data, tuple(starts), tuple(arrays))
+    return Block(data, tuple(starts), tuple(arrays), tuple(sources))
 
 
 def _one_block(program: Program) -> tuple[bytes, list[Weight]]:
@@ -75,9 +82,21 @@ def layout_digest(signature: Signature) -> bytes:
 
 def weights_file(signature: Signature, block: bytes) -> bytes:
     """The bytes of NAME.weights."""
+    return weights_header(layout_digest(signature), block) + block
+
+
+def weights_header(layout: bytes, block: bytes | memoryview) -> bytes:
+    """What stands before the block in a file."""
     digest = hashlib.sha256(block).digest()
-    header = _HEADER.pack(MAGIC, layout_digest(signature), digest, len(block))
-    return header.ljust(HEADER_NBYTES, b"\0") + block
+    return _HEADER.pack(MAGIC, layout, digest, len(block)).ljust(HEADER_NBYTES, b"\0")
+
+
+def packed_shape(row: Mapping[str, Any]) -> tuple[int, ...]:
+    """The shape in memory of an array of the description."""
+    if row.get("packing") is None:
+        return tuple(row["shape"])
+    view, order, panel = row["packing"]
+    return Packing(tuple(view), tuple(order), panel).shape
 
 
 def check_weights_file(data: bytes | memoryview, layout: bytes, where: str) -> None:

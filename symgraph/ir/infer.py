@@ -548,8 +548,11 @@ class Unifier:
         raise error("\n".join(lines))
 
     def _describe(self, node: Node) -> str:
+        roles = node.op.argument_names(len(node.inputs))
         arguments = ", ".join(
-            f"{self._name(v.node) or value_name(v)}: {self._type_text(v)}" for v in node.inputs
+            f"{self._name(v.node) or (role if v.node.is_variable else value_name(v))}"
+            f": {self._type_text(v)}"
+            for v, role in zip(node.inputs, roles, strict=True)
         )
         hidden = node.op.subgraph
         items = [
@@ -559,7 +562,8 @@ class Unifier:
         ]
         attributes = " {" + ", ".join(items) + "}" if items else ""
         place = f"       declared at {node.origin}" if str(node.origin) else ""
-        return f"{self._name(node) or 'it'} = {node.op.name}({arguments}){attributes}{place}"
+        result = f"{self._name(node)} = " if self._name(node) else ""
+        return f"{result}{node.op.name}({arguments}){attributes}{place}"
 
     def _type_text(self, value: Value) -> str:
         return str(self.type_of(value)) if value in self.shapes else str(value.type)
@@ -572,7 +576,9 @@ class Unifier:
                 continue
             value = node.inputs[names.index(name)]
             shape = self.type_of(value).shape
-            if shape is not None and -len(shape) <= int(axis) < len(shape):
+            if shape is None or not -len(shape) <= int(axis) < len(shape):
+                continue
+            if not isinstance(shape[int(axis)], Unknown):
                 source = value.node
                 what = "variable" if source.is_variable else source.op.name
                 label = f"{what} {self._name(source)}".strip()

@@ -72,14 +72,17 @@ def preparation(
     shapes: Mapping[str, Any],
     dtypes: Mapping[str, Any],
     constants: Mapping[str, Any],
+    keep_recipes: bool = False,
     known: Inference | None = None,
 ) -> tuple[Pass, ...]:
     """What every level needs: the variables of the result are the program's interface.
 
-    `constants` are arrays to be bound; `known` is what was inferred of the graph before.
+    `constants` are arrays to be bound; with `keep_recipes` other numbers may take their places.
+    `known` is what was inferred of the graph before.
     """
     form: Pass = ExpandComposites() if training else InferenceForm()
-    return (InferTypes(shapes, dtypes, constants, known), BindParameters(constants), form)
+    bind = BindParameters(constants, keep_recipes)
+    return (InferTypes(shapes, dtypes, constants, known), bind, form)
 
 
 def optimisation(
