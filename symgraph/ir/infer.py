@@ -587,14 +587,15 @@ class Unifier:
 
 
 def _infers_by_parts(node: Node) -> bool:
-    return node.op.is_composite and _states_no_shapes(type(node.op))
+    cls: Any = type(node.op)
+    return node.op.is_composite and _states_no_shapes(cls)
 
 
 @cache
-def _states_no_shapes(cls: type[Op]) -> bool:
+def _states_no_shapes(cls: Any) -> bool:
     from .op import Op
 
-    return cls.infer_shape is Op.infer_shape
+    return bool(cls.infer_shape is Op.infer_shape)
 
 
 def _untyped(graph: Graph) -> Graph:

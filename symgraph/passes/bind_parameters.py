@@ -79,6 +79,6 @@ def checked_array(node: Node, name: str, array: np.ndarray[Any, Any]) -> np.ndar
             f"parameter {name}: the array given at compile time has dtype {array.dtype}, expected "
             f"{wanted}{place}; convert it with .astype({str(wanted)!r})"
         )
-    result = np.asarray(array, dtype=wanted, order="C").view()
+    result: np.ndarray[Any, Any] = np.asarray(array, dtype=wanted, order="C").view()
     result.flags.writeable = False
     return result
