@@ -24,7 +24,6 @@ from .tensor_type import Shape, TensorType
 
 if TYPE_CHECKING:
     from .graph import Graph
-    from .op import Op
 
 _Cell = TypeVar("_Cell")
 

@@ -76,6 +76,15 @@ class Value:
     node: Node
     index: int = 0
 
+    # Values are the keys of most tables of a compilation: these two are as short as can be.
+    def __hash__(self) -> int:
+        return (id(self.node) >> 4) + self.index
+
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is not Value:
+            return NotImplemented
+        return self.node is other.node and self.index == other.index
+
     @property
     def type(self) -> TensorType:
         return self.node.types[self.index]

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.ir import infer
+from symgraph.ir import form, infer
 from symgraph.kernel import parts
-from symgraph.passes import eliminate_common_subexpressions as merging
 from symgraph.passes import fold_constants
 from symgraph.passes.fusion import profile
 
@@ -50,7 +49,7 @@ def test_a_graph_is_inferred_once_forward_and_backward(
 def test_the_bytes_of_weights_are_read_by_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     x = sg.var("x", (2, 6))
     y = sg.linear(sg.relu(sg.linear(x, 6, name="a")), 6, name="b")
-    keys = counted(monkeypatch, merging, "content_key")
+    keys = counted(monkeypatch, form, "content_key")
     sg.compile(y, params=sg.init(y, seed=0), target="interp")
     assert not keys
 

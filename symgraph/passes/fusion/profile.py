@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ...errors import UnknownOperatorError
 from ...ir.compose import apply_forward, literal, literal_tensor
+from ...ir.form import op_key
 from ...ir.fused import Fused
 from ...ir.node import Node
 from ...ir.op import Constant
@@ -20,7 +21,6 @@ from ...kernel.dtypes import as_dtype
 from ...kernel.ir import Axis, Buffer, Call, DataIndex, Expr, IndexValue, Load, Reduce, Select
 from ...kernel.loops import flops
 from ...kernel.rewrite import loads, operands, walk
-from ..eliminate_common_subexpressions import op_key
 
 
 @dataclass(frozen=True)
