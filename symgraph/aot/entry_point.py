@@ -26,6 +26,8 @@ from .selftest import make_selftest, plan_selftest
 from .signature import Signature
 from .weights import Block, layout_digest
 
+ALONE = "Compiled for one thread: context.parallel_for and context.threads are not used."
+
 
 class EntryPoint:
     """A function of the object with everything that belongs to it.
@@ -72,8 +74,8 @@ class EntryPoint:
         last, target = self.versions[-1], find_target("llvm")
         assert isinstance(target, LLVMTarget)
         plan = plan_selftest(last.program, self.signature)
-        text = target.emit(plan.program, last.options)
-        layout = target.layout(plan.program)
+        text = target.emit(plan.program, last.options, self.request.alone)
+        layout = target.layout(plan.program, self.request.alone)
         needed = dims.add(layout.workspace.nbytes(0), layout.workspace.own)
         env = {DimVar(name): value for name, value in plan.extents.items()}
         nbytes = int(dims.evaluate(needed, env))
@@ -158,4 +160,6 @@ class EntryPoint:
             weights=self.request.weights,
             selftest=None if self.selftest is None else self.selftest[1].nbytes,
             stack=stack,
+            description=ALONE if self.request.alone else "",
+            pointer_bytes=self.platform.pointer_bits // 8,
         )

@@ -180,7 +180,8 @@ class Parts:
         signatures = [entry.signature for entry in self.entries.values()]
         states = [state_of(e.request, e.signature) for e in self.entries.values()]
         shared = entries_header(self.prefix, signatures)
-        state = state_header(self.prefix, signatures, states)
+        pointer = self.platform.pointer_bits // 8
+        state = state_header(self.prefix, signatures, states, pointer)
         return "\n".join([*parts, *shared, *state, *self._weights_header(stack)])
 
     def _weights_header(self, stack: dict[str, Any]) -> list[str]:
