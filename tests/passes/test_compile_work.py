@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph import lower as lowering
 from symgraph.ir import form, infer
 from symgraph.kernel import parts
 from symgraph.passes import fold_constants
 from symgraph.passes.fusion import profile
+from tests.support.graphs import typed
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> list[Any]:
@@ -93,3 +95,54 @@ def test_folded_views_share_memory_and_slices_do_not_keep_the_whole() -> None:
     assert fold_constants._plain(whole.T, whole.dtype).flags.c_contiguous
     assert fold_constants._plain(3, np.dtype(np.int32)).shape == ()
     assert fold_constants._plain(np.zeros((0, 3)), np.dtype(np.float32)).shape == (0, 3)
+
+
+def test_equal_nodes_are_lowered_once_and_give_their_own_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = counted(monkeypatch, lowering, "node_kernel")
+    x = sg.var("x", (4, 6))
+    h = x
+    for name in ("a", "b", "c"):
+        h = sg.relu(sg.linear(h, 6, name=name))
+    params = {k: v + 0.25 for k, v in sg.init(h, seed=2).items()}
+    run = sg.compile(h, params=params, target="interp")
+    assert len(made) == 1
+    value = np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6)
+    expected = value
+    for name in ("a", "b", "c"):
+        expected = expected @ params[f"{name}_weight"].T + params[f"{name}_bias"]
+        expected = np.maximum(expected, 0)
+    np.testing.assert_allclose(run(value), expected, rtol=1e-5)
+    assert [s.label for s in run.program.steps] == ["relu0", "relu1", "relu2"]
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda x: (x * 2.0, x * 3.0),
+        lambda x: (x * 0.0, x * -0.0),
+        lambda x: (sg.leaky_relu(x, 0.1), sg.leaky_relu(x, 0.2)),
+        lambda x: (sg.sum(x, axis=0), sg.sum(x, axis=1)),
+        lambda x: (x + x, x + sg.var("y", (5, 5))),
+        lambda x: (sg.exp(x), sg.exp(sg.var("y", (5, 7)))),
+        lambda x: (sg.exp(x), sg.exp(sg.var("y", (5, 5), "float64"))),
+    ],
+    ids=["numbers", "zeros", "attributes", "axes", "same input", "shapes", "types"],
+)
+def test_different_nodes_are_lowered_apart(build: Any) -> None:
+    graph = typed(*build(sg.var("x", (5, 5))))
+    first, second = (form.node_form(v.node) for v in graph.outputs)
+    assert first is not None
+    assert first != second
+
+
+def test_one_kernel_reads_its_arguments_in_the_order_of_each_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = counted(monkeypatch, lowering, "node_kernel")
+    x, y = sg.var("x", (2, 3)), sg.var("y", (2, 3))
+    run = sg.compile([x - y, y - x], target="interp", level=0)
+    first, second = run(x=np.full((2, 3), 7, np.float32), y=np.full((2, 3), 3, np.float32))
+    assert (first[0, 0], second[0, 0]) == (4, -4)
+    assert len(made) == 1
