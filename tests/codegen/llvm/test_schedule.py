@@ -155,3 +155,23 @@ def test_scratch_of_open_size_lies_in_the_workspace(threads: int) -> None:
         powers = np.exp(data - data.max(axis=-1, keepdims=True, initial=-np.inf))
         expected = powers / powers.sum(axis=-1, keepdims=True)
         np.testing.assert_allclose(executable(data), expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("columns", [130, 1003])
+def test_long_rows_are_read_along_memory(columns: int) -> None:
+    """The rows of a softmax are not lanes that are gathered one element from each."""
+    (kernel,) = compile(
+        sg.softmax(sg.var("x", (37, columns)), axis=-1), options=Options(cache=None, threads=1)
+    ).program.kernels
+    assert isinstance(kernel.body, For)
+    assert not isinstance(kernel.body.body, For), "the loop over rows holds a whole row"
+    outer = kernel.body.extent
+    assert outer == 37
+
+
+def test_short_rows_are_lanes() -> None:
+    (kernel,) = compile(
+        sg.softmax(sg.var("x", (64, 10)), axis=-1), options=Options(cache=None, threads=1)
+    ).program.kernels
+    assert isinstance(kernel.body, For) and isinstance(kernel.body.body, For)
+    assert kernel.body.body.kind == "vector"
