@@ -19,7 +19,7 @@ from ...kernel.transform.vectorise import vectorise_loop
 from ...kernel.transform.vectorise_reduction import vectorise_reduction_loop
 from .machine import Machine
 from .memory import MOST_STRIDE
-from .strides import UNKNOWN_EXTENT, Access, accesses, index_values_vary, lane_cost
+from .strides import UNKNOWN_EXTENT, Access, accesses, index_values_vary, lane_cost, stride
 
 MOST_LANES = 16
 WORTHWHILE = 0.8
@@ -58,7 +58,8 @@ class Vectorise(StmtRewriter):
             order = [n.var for n in nest if n.var != chosen] + [chosen]
             try:
                 ordered = nest_in_order(nest, order)
-                return WriteOut().stmt(_innermost(ordered, lanes))
+                near = _along_stores(nest, chosen)
+                return WriteOut().stmt(_beside_lanes(_innermost(ordered, lanes), near))
             except ScheduleError:
                 pass
         body = self.stmt(nest[-1].body)
@@ -164,12 +165,15 @@ def _inside_cost(stmt: Stmt, lanes: int) -> float:
             nest = perfect_nest(stmt)
             times = prod(_times(loop) for loop in nest)
             found = accesses(nest[-1].body)
-            along = [_cost_along(n, found, nest[-1].body, lanes) for n in nest]
-            return times * min(*along, _inside_cost(nest[-1].body, lanes))
+            costs = [_inside_cost(nest[-1].body, lanes)]
+            long = [loop for loop in nest if lanes > 1 and loop.extent not in (0, 1)]
+            costs += [_cost_along(loop, found, nest[-1].body, lanes) for loop in long]
+            return times * min(costs)
         case For(body=body):
-            if isinstance(body, Update) and reduces_evenly(stmt):
-                along = _cost_along(stmt, accesses(body), body, lanes)
-                return _times(stmt) * along + HORIZONTAL_COST
+            is_long = lanes > 1 and stmt.extent not in (0, 1)
+            if is_long and isinstance(body, Update) and reduces_evenly(stmt):
+                one = _cost_along(stmt, accesses(body), body, lanes)
+                return _times(stmt) * one + HORIZONTAL_COST
             return _times(stmt) * _inside_cost(body, lanes)
         case _:
             return float(sum(a.weight for a in accesses(stmt)))
@@ -188,6 +192,27 @@ def _innermost(nest: Stmt, lanes: int) -> Stmt:
         while lanes // 2 >= max(2, nest.extent):
             lanes //= 2
     return vectorise_loop(nest, lanes)
+
+
+def _along_stores(nest: list[For], chosen: LoopVar) -> LoopVar | None:
+    """The loop along which memory is written that the lanes scatter their elements over."""
+    found = accesses(nest[-1].body)
+    scattered = [a for a in found if a.is_store and stride(a, chosen) not in (0, 1)]
+    for loop in reversed(nest):
+        if loop.var != chosen and any(stride(a, loop.var) == 1 for a in scattered):
+            return loop.var
+    return None
+
+
+def _beside_lanes(stmt: Stmt, var: LoopVar | None) -> Stmt:
+    """The loop moved inside the others, next to the lanes: what they leave of the lines that they
+    touch is touched next."""
+    if var is None or not isinstance(stmt, For):
+        return stmt
+    nest = perfect_nest(stmt)
+    if all(loop.var != var for loop in nest):
+        return stmt
+    return nest_in_order(nest, [*(loop.var for loop in nest if loop.var != var), var])
 
 
 def reduces_evenly(loop: For) -> bool:
