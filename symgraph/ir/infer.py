@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+import numpy as np
+
 from ..errors import DTypeError, ShapeError
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar, Unknown
@@ -289,6 +291,19 @@ class Unifier:
             self._fail(
                 DTypeError, f"{what} must have a float dtype, got {known}; convert with sg.cast"
             )
+        return dtype
+
+    def holding(self, dtype: DTypeView, number: int) -> DTypeView:
+        """A dtype that, where it is known to be an integer, has the number among its values."""
+        known = dtype.known
+        if known is not None and known.is_integer:
+            range = np.iinfo(known.numpy)
+            if not range.min <= number <= range.max:
+                self._fail(
+                    DTypeError,
+                    f"the number {number} does not fit in {known} ({range.min} to {range.max}); "
+                    "convert its partner with sg.cast",
+                )
         return dtype
 
     def integer(self, dtype: DTypeView, what: str = "x") -> DTypeView:

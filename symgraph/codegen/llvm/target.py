@@ -53,12 +53,13 @@ class LLVMTarget:
     ) -> Kernel:
         return schedule_kernel(kernel, self.machine(options), options.level, constants)
 
-    def emit(self, program: Program, options: Options) -> str:
-        return emit_program(program, self.machine(options), options.profile)
+    def emit(self, program: Program, options: Options, alone: bool = False) -> str:
+        return emit_program(program, self.machine(options), options.profile, alone)
 
-    def layout(self, program: Program) -> Layout:
-        """The workspace and the exported functions of what `emit` writes."""
-        return layout(program)
+    def layout(self, program: Program, alone: bool = False) -> Layout:
+        """The workspace and the exported functions of what `emit` writes; `alone` on the calling
+        thread, whatever a caller offers."""
+        return layout(program, alone=alone)
 
     def object(self, program: Program, text: str, options: Options) -> bytes:
         """The object file to ship.  Raises: TargetError when Python would be called back."""
