@@ -127,7 +127,10 @@ def _forms(data: ConstantData) -> Iterator[tuple[Content, Form]]:
         if len(shape) >= 3:
             candidates.append(blocked_form(shape, ((0, shape[-1]),)))
         if len(shape) >= 4 and shape[-1] == shape[-2]:
-            candidates.append(blocked_form(shape, ((1, shape[-2]), (0, shape[-1]))))
+            # Of [o, c, ...], and of what Winograd's form makes of it, [.., .., o, c].
+            for axis in range(len(shape) - 3):
+                blocks = ((axis + 1, shape[-2]), (axis, shape[-1]))
+                candidates.append(blocked_form(shape, blocks))
     for form in candidates:
         yield _content(data, form.restore(data.array)), form
 

@@ -42,6 +42,13 @@ def double() -> tuple[sg.Symbol, tuple[int, ...]]:
     return sg.linear(sg.linear(x, 45, name="fc1"), 33, name="fc2"), (19,)
 
 
+def winograd() -> tuple[sg.Symbol, tuple[int, ...]]:
+    """Transformed weights: [4, 4, o, c] in blocks of 16, of 8 and in none, seen as [16, ...]."""
+    x = sg.var("x", ("N", 32, 24, 22))
+    h = sg.relu(sg.conv2d(x, 48, kernel_size=3, padding=1, name="first"))
+    return sg.conv2d(h, 64, kernel_size=3, padding=1, name="second"), (32, 24, 22)
+
+
 def bits(model, x):
     return model(x).tobytes()
 
@@ -50,7 +57,7 @@ def has(cpu: str) -> bool:
     return set(X86_LEVELS[cpu]) <= set(machine(None).features)
 
 
-@pytest.mark.parametrize("model", [blocked, perceptron, double])
+@pytest.mark.parametrize("model", [blocked, perceptron, double, winograd])
 def test_the_bits_of_each_compile(model, tmp_path):
     y, shape = model()
     params = sg.init(y, seed=5)
@@ -80,6 +87,16 @@ def test_weights_are_carried_once(tmp_path):
     twice = params["odd_weight"].nbytes
     assert nbytes < fat.signature.weights_nbytes < max(sizes) * 1.02 + twice
     assert fat.signature.weights_nbytes < nbytes * 1.25
+
+
+def test_transformed_weights_are_carried_once(tmp_path):
+    y, _ = winograd()
+    params = sg.init(y, seed=5)
+    same = {"params": params, "algorithms": "fast"}
+    fat = sg.export(y, tmp_path / "fat", cpu=CPUS, **same)
+    sizes = [sg.export(y, tmp_path / cpu, cpu=cpu, **same).signature.weights_nbytes for cpu in CPUS]
+    assert min(sizes) > 1.5 * sum(array.nbytes for array in params.values())
+    assert fat.signature.weights_nbytes < max(sizes) * 1.02
 
 
 def test_other_levels_share_a_weights_file(tmp_path):
