@@ -112,3 +112,15 @@ def test_other_levels_share_a_weights_file(tmp_path):
     alone = sg.export(y, tmp_path / "alone", params=params, cpu="x86-64", weights="file")
     with pytest.raises(FormatError, match="the weights of another model"):
         sg.load(fat.files["o"], weights=alone.files["weights"])
+
+
+def test_the_closing_table_tells_what_is_carried_twice(tmp_path):
+    """24 channels in one block and in three."""
+    y, _ = blocked()
+    params = sg.init(y, seed=5)
+    fat = sg.export(y, tmp_path / "fat", params=params, cpu=CPUS, disable=("choose_algorithms",))
+    other = fat.description["weights"]["other_forms"]
+    assert params["odd_weight"].nbytes <= other < params["odd_weight"].nbytes + 4096
+    assert f"{other:,} of them in a second form" in str(fat)
+    one = sg.export(y, tmp_path / "one", params=params, cpu="x86-64-v3")
+    assert one.description["weights"]["other_forms"] == 0 and "second form" not in str(one)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from .. import dims
 from ..dims import Atom, Dim, FloorDiv, LoopVar, Mod
-from ..form import Digit, Form
+from ..form import Digit, Form, with_axes_joined
 from ..ir import Buffer, Expr, For, Kernel, Load
 from ..rewrite import LoadRewriter, StmtRewriter, expressions, statements, walk
 
@@ -50,31 +50,11 @@ def _as_seen(shape: Sequence[Dim], old: Form, new: Form) -> tuple[Form, Form] | 
         )
         if place is None or place + 1 >= len(old.digits):
             return None
-        joined = [_with_axes_joined(form, place) for form in (old, new)]
+        joined = [with_axes_joined(form, place) for form in (old, new)]
         if joined[0] is None or joined[1] is None or len(shape) >= len(old.digits):
             return None
         old, new = joined[0], joined[1]
     return old, new
-
-
-def _with_axes_joined(form: Form, place: int) -> Form | None:
-    """The form with memory axes `place` and the next one seen as one; None unless both hold whole
-    axes of the array that follow each other."""
-    first, second = form.digits[place], form.digits[place + 1]
-    axis = first.axis
-    if axis < 0 or second.axis != axis + 1:
-        return None
-    if first.extent != form.extents[axis] or second.extent != form.extents[axis + 1]:
-        return None
-    size = first.extent * second.extent
-    extents = (*form.extents[:axis], size, *form.extents[axis + 2 :])
-    digits = [
-        replace(d, axis=d.axis - 1) if d.axis > axis else d
-        for n, d in enumerate(form.digits)
-        if n != place + 1
-    ]
-    digits[place] = Digit(axis, 1, size)
-    return Form(extents, tuple(digits))
 
 
 def _loads(kernel: Kernel, tensor: Buffer) -> list[Load]:
