@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from .errors import FileError
@@ -41,7 +41,11 @@ def write_pieces(path: str | os.PathLike[str], pieces: Iterable[bytes | memoryvi
     return target
 
 
-def write_together(files: Mapping[Path, str | bytes]) -> None:
+Content = str | bytes | Sequence[bytes | bytearray | memoryview]
+"""What a file holds; several pieces stand one after the other."""
+
+
+def write_together(files: Mapping[Path, Content]) -> None:
     """Write every file under a temporary name in its folder, then rename them all.
 
     Raises: FileError for a missing folder, OSError as open does; when one cannot be written none
@@ -53,10 +57,12 @@ def write_together(files: Mapping[Path, str | bytes]) -> None:
             if not target.parent.is_dir():
                 raise FileError(f"{target}: the folder {target.parent} does not exist")
             raw = data.encode("utf-8") if isinstance(data, str) else data
+            pieces = (raw,) if isinstance(raw, bytes) else raw
             handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
             temporary[target] = name
             with os.fdopen(handle, "wb") as file:
-                file.write(raw)
+                for piece in pieces:
+                    file.write(piece)
             os.chmod(name, 0o644)
         for target, name in temporary.items():
             os.replace(name, target)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,7 +56,8 @@ class EntryPoint:
         self.machine = versions[-1].machine
         self.home = home
         self.rules = rules_of(signature, request.weights)
-        self.block = block.data
+        self.block, self.digest = block.data, block.digest
+        self.whole = block
         self.starts = starts
         self.hash = self._hash() if known_hash is None else known_hash
         typed = InferTypes(request.shapes, request.dtypes, request.params).run(request.graph)
@@ -114,7 +114,7 @@ class EntryPoint:
             self.program,
             model_hash=self.hash,
             weights=request.weights,
-            block=self.block,
+            digest=self.digest,
             machine=made_for,
             flops=total_flops(self.work),
             work=self.versions[-1].layout.work,
@@ -132,7 +132,7 @@ class EntryPoint:
             self.platform,
             description,
             layout_digest(self.signature),
-            hashlib.sha256(self.block).digest(),
+            self.digest,
             support,
             self.selftest,
             self.home,

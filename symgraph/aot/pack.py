@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,6 +73,7 @@ def packed(
     runner = ObjectRunner(program, made[PACK], addresses, 0, threads, 0, library)
     runner.run([given[port.name] for port in program.inputs], outputs, {})
     if offset:
-        header = weights_header(bytes.fromhex(row["layout"]), block.data)
+        digest = hashlib.sha256(block.data).digest()
+        header = weights_header(bytes.fromhex(row["layout"]), digest, len(block))
         memory[start : start + offset] = np.frombuffer(header, np.uint8)
     return memory, memory.ctypes.data + start

@@ -21,7 +21,7 @@ from .pack import PACK
 from .recipes import recipe_graph
 from .request import Request
 from .signature import Signature, Weight
-from .weights import Block, layout_digest, weights_block
+from .weights import Block, layout_digest, refuse_too_large, weights_block
 
 
 def pack_entry(
@@ -43,6 +43,7 @@ def pack_entry(
     request = _request(first.request, f"{prefix}_{PACK}", platform, block)
     (versions,) = compile_entries((request,))
     own = weights_block([version.program for version in versions])
+    refuse_too_large(len(own.data), request.weights, platform.name, platform.pointer_bits)
     signature = signature_for(request, versions, platform, own)
     home = f"{prefix}_{PACK}"
     return EntryPoint(request, versions, signature, platform, home, own, own.starts, first.hash)

@@ -15,6 +15,7 @@ from ..codegen.llvm.stack import stack_use
 from ..codegen.llvm.support import FUNCTIONS as SUPPORT
 from ..codegen.llvm.versions import join_entries
 from ..errors import TargetError
+from ..files import Content
 from . import description as sealed
 from .archive import write_archive
 from .budgets import check_stack, check_text
@@ -140,9 +141,9 @@ class Parts:
         }
         return {**self.description, "object": found}
 
-    def files(self) -> dict[str, tuple[str, bytes]]:
+    def files(self) -> dict[str, tuple[str, Content]]:
         """The name and the content of each file by its kind."""
-        name = self.request.path.name
+        name, first = self.request.path.name, next(iter(self.entries.values()))
         library = f"{name}.a" if "a" in self.request.emit else f"{name}.o"
         texts: dict[str, tuple[str, Callable[[], str]]] = {
             "h": (f"{name}.h", self._header),
@@ -157,7 +158,7 @@ class Parts:
             "a": self._archive,
             "so": self._shared,
         }
-        made: dict[str, tuple[str, bytes]] = {}
+        made: dict[str, tuple[str, Content]] = {}
         for kind in self.request.emit:
             if kind in ("so", "whl"):
                 self.request.progress("shared library")
@@ -171,7 +172,7 @@ class Parts:
             else:
                 made[kind] = (f"{name}.{kind}", objects[kind]())
         if self.request.weights == "file":
-            made["weights"] = (f"{name}.weights", weights_file(self.signature, self.block))
+            made["weights"] = (f"{name}.weights", weights_file(self.signature, first.whole))
         return made
 
     def _header(self) -> str:

@@ -51,6 +51,7 @@ from .parts import split_parts
 from .picked_sums import Loops, nest, picked_terms
 from .placement import Target, fill_border, placed, whole
 from .rewrite import ExprRewriter, LoadRewriter, loads, operands, walk
+from .transform.locate import expr_uses, uses
 
 CHEAP_FLOPS = 4
 """A computation of at most so many operations is repeated in each reader rather than kept."""
@@ -334,12 +335,18 @@ def _loads_with_context(expr: Expr) -> list[tuple[Load, tuple[Axis, ...]]]:
 
 
 def _is_epilogue(use: _Use) -> bool:
-    """The reader uses each element of the reduction exactly once, outside any reduction."""
-    variables = [a.var for a in use.reader.axes if a.extent != 1]
-    taken = [d for d in use.load.index if isinstance(d, LoopVar)]
-    rest = [d for d in use.load.index if not isinstance(d, LoopVar)]
-    once = len(set(taken)) == len(taken) and set(variables) <= set(taken)
-    return not use.reduced and once and rest == [0] * len(rest)
+    """The reader uses each element of the reduction exactly once, outside any reduction.
+
+    Its loops have the extents of the reduction's axes: a join reads its first part at its own
+    index too, but beyond the part's end it reads nothing, and there would be nothing to sum.
+    """
+    extents = {a.var: a.extent for a in use.reader.axes}
+    places = list(zip(use.load.index, use.load.tensor.shape, strict=True))
+    taken = [d for d, _ in places if isinstance(d, LoopVar)]
+    moving = {variable for variable, extent in extents.items() if extent != 1}
+    once = len(set(taken)) == len(taken) and moving <= set(taken)
+    fits = all(extents.get(d) == e if isinstance(d, LoopVar) else d == 0 for d, e in places)
+    return not use.reduced and once and fits
 
 
 def _reads_once(use: _Use) -> bool:
@@ -585,7 +592,21 @@ def _accumulate(
     if value.dtype != buffer.dtype:
         value = Cast(value, buffer.dtype)
     update: Stmt = Update(buffer, (), REDUCTIONS[node.kind], value)
-    update = block(*(_accumulate(b, r, inner_ranges) for b, r in nested), update)
-    for inner, _ in reversed(nested):
+    # What is the same for all terms is worked out once, or argmax would be quadratic.
+    steady = [pair for pair in nested if not any(_depends(pair[1], a.var) for a in node.axes)]
+    moving = [pair for pair in nested if pair not in steady]
+    update = block(*(_accumulate(b, r, inner_ranges) for b, r in moving), update)
+    for inner, _ in reversed(moving):
         update = Alloc(inner, update)
-    return block(start, nest(node.axes, "serial", update))
+    before = [_accumulate(b, r, ranges) for b, r in steady]
+    result = block(*before, start, nest(node.axes, "serial", update))
+    for inner, _ in reversed(steady):
+        result = Alloc(inner, result)
+    return result
+
+
+def _depends(node: Reduce, var: LoopVar) -> bool:
+    """A term or an extent of a reduction moves with a loop around it."""
+    return expr_uses(node, var) or any(
+        uses(axis.extent, var) for e in walk(node) if isinstance(e, Reduce) for axis in e.axes
+    )

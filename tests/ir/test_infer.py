@@ -140,3 +140,9 @@ def test_what_has_no_name_is_told_by_its_role() -> None:
         sg.conv2d(sg.var("x", ("N", 3, 32, 31)), 4, kernel_size=3, groups=2)
     assert "\n  conv2d(x: ?[N,3,32,31], weight: ?[4,?,3,3], bias: ?[4]) {" in str(caught.value)
     assert "= ? comes from" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("dtype", "number"), [("uint8", 300), ("uint8", -1), ("int32", 2**31)])
+def test_a_number_must_fit_its_partner(dtype: str, number: int) -> None:
+    with pytest.raises(DTypeError, match=f"the number {number} does not fit in {dtype}"):
+        (sg.var("x", (3,), dtype) + number).infer_type()
