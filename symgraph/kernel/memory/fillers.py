@@ -29,10 +29,14 @@ def filled(problem: Problem) -> Problem:
             for t in range(first, last):
                 free[t] -= size
     added = np.array(fillers, np.int64).reshape(-1, 3)
-    columns = [np.concatenate([own, added[:, n]])
-               for n, own in enumerate((problem.first, problem.last, problem.sizes))]  # fmt: skip
     count = problem.count + len(fillers)
-    return Problem.of(tuple(range(count)), *columns, np.ones(count, np.int64))
+    return Problem.of(
+        tuple(range(count)),
+        np.concatenate([problem.first, added[:, 0]]),
+        np.concatenate([problem.last, added[:, 1]]),
+        np.concatenate([problem.sizes, added[:, 2]]),
+        np.ones(count, np.int64),
+    )
 
 
 _Guess = tuple[int, int, tuple[tuple[int, int, int], ...]]

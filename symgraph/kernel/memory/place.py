@@ -5,8 +5,8 @@ planned one by one against a common target, the largest of their lower bounds: a
 below it needs no better plan. Each method runs only if those before it missed the target.
 
 Effort is counted in *work*, table entries examined (some nanoseconds each), so the result
-depends on the input alone. The clock is a last resort for slow machines; a plan that it cut short
-says so in `Placement.method`.
+depends on the input alone. The clock is asked only where a caller gives a limit in seconds, which
+the passes never do; a plan that it cut short says so in `Placement.method`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -48,13 +49,14 @@ FORGET = 0.9
 REPAIRS = 4
 PATIENCE = 64
 NODE_OVERHEAD = 5_000
+KEPT_PLANS = 256
 WORK_LIMIT = 1_400_000_000
 
 
 def place(
     intervals: Sequence[Interval],
     *,
-    time_limit_seconds: float = 30.0,
+    time_limit_seconds: float = math.inf,
     work_limit: int = WORK_LIMIT,
     seed: int = 0,
 ) -> Placement:
@@ -62,19 +64,36 @@ def place(
 
     Raises: MemoryPlanError if the plan fails its own check, which would be a bug.
     """
-    unit = granule(intervals)
     bound = lower_bound(intervals)
-    budget = _Budget(work_limit, time.monotonic() + time_limit_seconds)
+    key = tuple((i.start, i.end, i.nbytes, i.alignment) for i in intervals)
+    solve = _solved if math.isinf(time_limit_seconds) else _solved.__wrapped__
+    offsets, total, least, method = solve(key, time_limit_seconds, work_limit, seed)
+    check(intervals, offsets, total)
+    least = max(bound, least)
+    return Placement(offsets, total, bound, naive_total(intervals), total <= least, method)
+
+
+@lru_cache(maxsize=KEPT_PLANS)
+def _solved(
+    buffers: tuple[tuple[int, int, int, int], ...], seconds: float, work_limit: int, seed: int
+) -> tuple[tuple[int, ...], int, int, str]:
+    """Offsets, total, a total that no plan can beat, and the method; names do not matter.
+
+    Plans are kept because one network is often planned again: for another target, another level,
+    after a change elsewhere. They depend on the arguments alone, so nobody can tell.
+    """
+    intervals = [Interval("", *buffer) for buffer in buffers]
+    unit = granule(intervals)
+    budget = _Budget(work_limit, time.monotonic() + seconds)
     plans = _plan_parts(components(intervals), budget, seed)
     offsets = [0] * len(intervals)
     for plan in plans:
         for identity, offset in zip(plan.problem.identities, plan.offsets.tolist(), strict=True):
             offsets[identity] = offset * unit
     total = unit * max((plan.peak for plan in plans), default=0)
-    least = max([bound, *(plan.least * unit for plan in plans)])
-    check(intervals, offsets, total)
-    method = _method(plans, total <= least, budget)
-    return Placement(tuple(offsets), total, bound, naive_total(intervals), total <= least, method)
+    least = unit * max((plan.least for plan in plans), default=0)
+    method = _method(plans, total <= max(least, lower_bound(intervals)), budget)
+    return tuple(offsets), total, least, method
 
 
 @dataclass(slots=True)
