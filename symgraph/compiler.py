@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -47,6 +47,7 @@ from .passes.pack_constants import PackConstants
 from .passes.plan_memory import PlanMemory
 from .passes.recompute import Recompute
 from .passes.settle_updates import SettleUpdates
+from .progress import Progress
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -89,8 +90,10 @@ def compile(
         name,
         chosen,
         tuple(passes),
+        progress=Progress(f"symgraph: compiling {name}"),
     )
-    return build.run()
+    with build.progress:
+        return build.run()
 
 
 def memory_report(
@@ -120,6 +123,7 @@ class Build:
     passes: tuple[Pass, ...] = ()
     keep_recipes: bool = False
     """Constants remember how they follow from parameters, and no pass looks at their numbers."""
+    progress: Progress = field(default_factory=lambda: Progress("symgraph: compiling"))
 
     def run(self) -> Executable:
         target = usable_target(self.options.target)
@@ -149,6 +153,7 @@ class Build:
         made."""
         start = time.perf_counter()
         program = self.program(target)
+        self.progress.at("code")
         text = target.emit(program, self.options)
         skeleton = program.with_(constants=())
         waiting = [program]
@@ -164,19 +169,22 @@ class Build:
     def program(self, target: Target) -> Program:
         """Every stage up to the planned program of scheduled kernels."""
         dump = Dump(self.options.dump)
+        self.progress.at("passes")
         graph = with_state_updates(self.graph) if self.training else self.graph
         inference = InferTypes(self.shapes, self.dtypes, self.constants(graph)).inference(graph)
         # What inference could not decide about named extents is checked at each call.
         checks = [Check(*condition) for condition in inference.constraints]
         labels = output_names(self.graph)
         prepared, graph = self.passed(graph, target, dump, inference)
+        self.progress.at("lower")
         program = lower(graph, self.name, checks, labels)
         program = release_graph(SettleUpdates().run(with_interface(program, prepared)))
         del graph, prepared  # what was folded into other constants goes before those are packed
         dump.write("lower", program)
-        program = PackConstants().run(schedule(program, target, self.options))
+        program = PackConstants().run(schedule(program, target, self.options, self.progress))
         dump.write("schedule", program)
         for planning in self.planning(target):
+            self.progress.at(planning.name)
             program = planning.run(program)
             dump.write(planning.name, program)
         return program
@@ -329,7 +337,9 @@ def _text_without_names(kernel: Kernel) -> str:
     return kernel_text(Kernel("kernel", inputs, outputs, kernel.dims, body))
 
 
-def schedule(program: Program, target: Target, options: Options) -> Program:
+def schedule(
+    program: Program, target: Target, options: Options, progress: Progress | None = None
+) -> Program:
     """Every kernel arranged for the target; equal kernels of equal constants are arranged once."""
     done: dict[tuple[str, frozenset[int]], Kernel] = {}
     originals: dict[tuple[Kernel, frozenset[int]], Kernel] = {}
@@ -344,6 +354,8 @@ def schedule(program: Program, target: Target, options: Options) -> Program:
         if (kernel, constants) not in originals:
             key = _text_without_names(kernel), constants
             if key not in done:
+                if progress is not None:
+                    progress.at(f"schedule {step.label}")
                 verify_kernel(kernel, options.verify)
                 done[key] = target.schedule(kernel, options, constants)
                 verify_kernel(done[key], options.verify)
