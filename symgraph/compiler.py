@@ -36,6 +36,7 @@ from .lower import lower, node_kernel
 from .options import Options, from_environment
 from .passes import optimisation, preparation
 from .passes.compare import compare_graphs, shape_at
+from .passes.fuse_over_blocks import FuseOverBlocks
 from .passes.infer_types import InferTypes
 from .passes.manager import Dump, Pass, Pipeline
 from .passes.order_steps import OrderSteps
@@ -135,12 +136,19 @@ class Build:
         program = release_graph(SettleUpdates().run(with_interface(program, prepared)))
         del graph, prepared  # what was folded into other constants goes before those are packed
         dump.write("lower", program)
+        program = self.over_blocks(program, target)
         program = PackConstants().run(schedule(program, target, self.options))
         dump.write("schedule", program)
         for planning in self.planning(target):
             program = planning.run(program)
             dump.write(planning.name, program)
         return program
+
+    def over_blocks(self, program: Program, target: Target) -> Program:
+        """The program with kernels fused over blocks, for targets that say what traffic costs."""
+        rates = target.rates(self.options)
+        wanted = self.options.level >= 2 and FuseOverBlocks.name not in self.options.disable
+        return FuseOverBlocks(rates).run(program) if rates is not None and wanted else program
 
     def planning(self, target: Target) -> tuple[Recompute | OrderSteps | PlanMemory, ...]:
         """The passes over the scheduled program, in order."""

@@ -16,6 +16,7 @@ from ...kernel.transform.sink_condition import loops_of_branches, sink_condition
 from ...kernel.transform.unroll_choices import unroll_choices
 from .machine import Machine
 from .phases import cost
+from .schedule_blocks import schedule_blocks
 from .schedule_contraction import tile_contraction
 from .schedule_loops import vectorise_kernel
 from .schedule_parts import tile_parts
@@ -41,6 +42,9 @@ def schedule_kernel(
     if level == 0:
         return kernel
     flat = unroll_choices(flatten_axes(drop_unit_loops(hoist_scalars(kernel))))
+    blocked = schedule_blocks(flat, machine, level, constants)
+    if blocked is not flat:
+        return share(vectorise_kernel(blocked, machine))
     if level >= 2:
         tiled = tile_contraction(flat, machine, constants)
         if tiled is None:
