@@ -19,12 +19,29 @@ axes that are cut with one loop to an axis.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import dims
 from .dims import Dim, DimVar, LoopVar, Ranges
-from .ir import Alloc, Block, Buffer, Expr, For, Kernel, Load, Stmt, Store, Update, block
-from .rewrite import ExprRewriter, StmtRewriter, Substitute, expressions, statements, walk
+from .ir import (
+    Alloc,
+    Block,
+    Buffer,
+    Expr,
+    For,
+    If,
+    IndexValue,
+    Kernel,
+    Load,
+    Select,
+    Stmt,
+    Store,
+    Update,
+    block,
+    call,
+)
+from .loops import compared_index
+from .rewrite import ExprRewriter, LoadRewriter, StmtRewriter, Substitute, expressions, statements, walk
 
 Link = tuple[Buffer, Buffer]
 """What one kernel writes, and what the next one calls it."""
@@ -36,6 +53,14 @@ class Region:
 
     start: tuple[Dim, ...]
     extents: tuple[Dim, ...]
+    beside: tuple[tuple[int, int], ...] = ()
+    """Room before and after it along each axis."""
+
+    @property
+    def shape(self) -> tuple[Dim, ...]:
+        """What is kept."""
+        pairs = zip(self.extents, self.beside, strict=True)
+        return tuple(dims.add(extent, before + after) for extent, (before, after) in pairs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +71,10 @@ class _Nest:
     body: Stmt
     inner: tuple[For, ...] = ()
     """All loops, those inside the body too, outer ones first."""
+    operands: tuple[tuple[Buffer, frozenset[LoopVar]], ...] = ()
+    """What is read, and along which loops."""
+    choices: tuple[Dim, ...] = ()
+    """Indices along which something is chosen: what the choices share is computed once for all."""
 
     def stmt(self) -> Stmt:
         stmt = self.body
@@ -78,6 +107,11 @@ class Chain:
         or where it cannot be made by itself."""
         blocks = _Blocks(self, sizes)
         return blocks.regions if blocks.found else None
+
+    def rounds(self, sizes: Mapping[LoopVar, int]) -> tuple[dict[Buffer, Dim], ...]:
+        """For each stage, how many times blocks of these sizes read the same part of what it reads:
+        the rounds of those loops over blocks along which that does not move."""
+        return _Blocks(self, sizes).rounds()
 
     def over_blocks(self, sizes: Mapping[LoopVar, int], name: str, origin: str) -> Kernel:
         """The one kernel, for sizes that have regions."""
@@ -128,9 +162,29 @@ def _nests(stmt: Stmt) -> tuple[_Nest, ...] | None:
             stack.append((current.body, (*around, current)))
         elif around:
             inside = tuple(s for s in statements(current) if isinstance(s, For))
-            found.append(_Nest(around, current, (*around, *inside)))
+            found.append(_Nest(around, current, (*around, *inside), _operands(current), _choices(current)))
         else:
             return None
+    return tuple(found)
+
+
+def _operands(stmt: Stmt) -> tuple[tuple[Buffer, frozenset[LoopVar]], ...]:
+    found: dict[Buffer, set[LoopVar]] = {}
+    for top in expressions(stmt):
+        for e in walk(top):
+            if isinstance(e, Load) and isinstance(e.tensor, Buffer):
+                atoms = {a for d in e.index for a in dims.atoms(d)}
+                used = found.setdefault(e.tensor, set())
+                used.update(a for a in atoms if isinstance(a, LoopVar))
+    return tuple((b, frozenset(used)) for b, used in found.items())
+
+
+def _choices(stmt: Stmt) -> tuple[Dim, ...]:
+    found: dict[Dim, None] = {}
+    for top in expressions(stmt):
+        for e in walk(top):
+            if isinstance(e, Select) and (index := compared_index(e.condition)) is not None:
+                found[index] = None
     return tuple(found)
 
 
@@ -146,13 +200,15 @@ def _reads(stmt: Stmt, buffer: Buffer) -> Iterator[Load]:
 
 
 def _stores(stmt: Stmt, buffer: Buffer) -> list[Store | Update]:
-    return [s for s in statements(stmt) if isinstance(s, (Store, Update)) and s.buffer is buffer]
+    changes = [s for s in statements(stmt) if isinstance(s, (Store, Update))]
+    return [s for s in changes if s.buffer is buffer]
 
 
 def _makes(nest: _Nest, buffer: Buffer) -> bool:
     """It writes the buffer once, and never reads it."""
     stores = _stores(nest.body, buffer)
-    return len(stores) == 1 and not any(True for _ in _reads(nest.body, buffer))
+    plain = len(stores) == 1 and isinstance(stores[0], Store)
+    return plain and not any(True for _ in _reads(nest.body, buffer))
 
 
 class _Blocks:
@@ -164,6 +220,9 @@ class _Blocks:
         self.ranges: dict[object, tuple[int | None, int | None]] = {}
         self.values: list[list[dict[LoopVar, Dim]]] = [[] for _ in chain.stages]
         self.extents: list[list[dict[LoopVar, Dim]]] = [[] for _ in chain.stages]
+        self.places: list[list[tuple[tuple[Dim, ...], tuple[Expr, ...]]]] = [
+            [] for _ in chain.stages
+        ]
         self.regions: tuple[Region, ...] = ()
         self.found = self._cut(sizes) and self._work_back()
 
@@ -187,7 +246,7 @@ class _Blocks:
             extents[loop.var] = size
         self.values[-1].append(values)
         self.extents[-1].append(extents)
-        return True
+        return self._keeps_choices(len(self.chain.stages) - 1)
 
     def _work_back(self) -> bool:
         """The region of each intermediate, and the loops that make it."""
@@ -197,12 +256,29 @@ class _Blocks:
             region = self._region(number + 1, read)
             if region is None:
                 return False
+            region = replace(region, beside=self._beside(number, made, region))
             for nest in self.chain.stages[number]:
                 if not self._restrict(number, nest, made, region):
                     return False
             found.append(region)
         self.regions = tuple(reversed(found))
         return True
+
+    def _beside(self, number: int, buffer: Buffer, region: Region) -> tuple[tuple[int, int], ...]:
+        """What nests whose intervals do not reach an axis's ends write outside the region."""
+        beside = [(0, 0)] * buffer.ndim
+        for nest in self.chain.stages[number]:
+            (store,) = _stores(nest.body, buffer)
+            loops = {loop.var: loop.extent for loop in nest.loops}
+            for axis, (dim, count) in enumerate(zip(store.index, region.extents, strict=True)):
+                var, shift = _shifted(dim)
+                extent, whole = None if var is None else loops.get(var), buffer.shape[axis]
+                if not isinstance(extent, int) or not isinstance(whole, int) or count == whole:
+                    continue
+                if isinstance(count, int) and extent >= count:
+                    before, after = beside[axis]
+                    beside[axis] = max(before, whole - extent - shift), max(after, shift)
+        return tuple(beside)
 
     def _stage_ranges(self, number: int, which: int) -> Ranges:
         """The intervals of all loop variables of a nest."""
@@ -284,31 +360,82 @@ class _Blocks:
         return (dims.maximum(start, 0) if low < 0 else start), count
 
     def _restrict(self, number: int, nest: _Nest, buffer: Buffer, region: Region) -> bool:
-        """Let a nest make only a region of what it writes."""
+        """Let a nest make only a region of what it writes.
+
+        Of its own interval of an axis it takes as much as the region has, moved into that interval:
+        beside the region there is room for what comes to lie there.  An interval that is shorter,
+        as that of a border, is made where it lies in the region.
+        """
         (store,) = _stores(nest.body, buffer)
         values: dict[LoopVar, Dim] = {}
         extents: dict[LoopVar, Dim] = {}
+        place: list[Dim] = list(store.index)
+        conditions: list[Expr] = []
         loops = {loop.var: loop.extent for loop in nest.loops}
         for axis, (start, count) in enumerate(zip(region.start, region.extents, strict=True)):
             if start == 0 and count == buffer.shape[axis]:
                 continue
-            var = store.index[axis]
-            if not isinstance(var, LoopVar) or loops.get(var) != buffer.shape[axis]:
+            var, shift = _shifted(store.index[axis])
+            extent = None if var is None else loops.get(var)
+            if var is None or extent is None or var in values:
                 return False
-            if var in values:
+            within: Dim = var if count != 1 else 0
+            if shift == 0 and extent == buffer.shape[axis]:
+                values[var], extents[var], place[axis] = dims.add(start, within), count, within
+                continue
+            if not isinstance(extent, int) or not isinstance(count, int):
                 return False
-            values[var] = dims.add(start, var if count != 1 else 0)
-            extents[var] = count
+            before, after = region.beside[axis]
+            row = dims.add(dims.add(store.index[axis], dims.mul(start, -1)), before)
+            if extent < count:
+                place[axis] = row
+                limit = IndexValue(before + count)
+                conditions += [call("le", IndexValue(before), IndexValue(row)),
+                               call("lt", IndexValue(row), limit)]  # fmt: skip
+                continue
+            first = dims.maximum(0, dims.minimum(extent - count, dims.add(start, -shift)))
+            moved = dims.add(dims.add(first, shift + before), dims.mul(start, -1))
+            # Inside already; the bounds let intervals prove it.
+            base = dims.maximum(0, dims.minimum(before + after, moved))
+            values[var], extents[var] = dims.add(first, within), count
+            place[axis] = dims.add(base, within)
         self.values[number].append(values)
         self.extents[number].append(extents)
+        self.places[number].append((tuple(place), tuple(conditions)))
+        return self._keeps_choices(number)
+
+    def _keeps_choices(self, number: int) -> bool:
+        """What the nest chooses among lies in one block."""
+        which = len(self.values[number]) - 1
+        ranges, values = self._stage_ranges(number, which), self.values[number][which]
+        numbers = {loop.var for loop in self.around}
+        for choice in self.chain.stages[number][which].choices:
+            moved = dims.simplify(dims.substitute(choice, values), ranges)
+            atom = moved.a if isinstance(moved, dims.Mod) else moved
+            if not isinstance(atom, (int, LoopVar)) or numbers & set(dims.atoms(moved)):
+                return False
         return True
+
+    def rounds(self) -> tuple[dict[Buffer, Dim], ...]:
+        found: list[dict[Buffer, Dim]] = []
+        for number, nests in enumerate(self.chain.stages):
+            moving: dict[Buffer, set[object]] = {}
+            for which, nest in enumerate(nests):
+                values = self.values[number][which]
+                for buffer, used in nest.operands:
+                    along = {a for v in used for a in dims.atoms(values.get(v, v))}
+                    moving.setdefault(buffer, set()).update(along)
+            found.append({
+                b: dims.product([loop.extent for loop in self.around if loop.var not in along])
+                for b, along in moving.items()
+            })  # fmt: skip
+        return tuple(found)
 
     # -- the kernel --------------------------------------------------------------------------------
 
     def kernel(self, name: str, origin: str) -> Kernel:
         kept = [
-            Buffer(made.name if made.name != "out" else read.name, region.extents, made.dtype,
-                   "local")
+            Buffer(made.name if made.name != "out" else read.name, region.shape, made.dtype, "local")
             for (made, read), region in zip(self.chain.links, self.regions, strict=True)
         ]  # fmt: skip
         parts: list[Stmt] = []
@@ -332,9 +459,19 @@ class _Blocks:
             for loop in nest.loops
         )
         stmt = _Move(self.values[number][which], ranges).stmt(nest.body)
-        for at in {number - 1, number} & set(range(len(kept))):
-            old = self.chain.links[at][1 if at == number - 1 else 0]
-            stmt = _Inside(old, kept[at], self.regions[at].start, ranges).stmt(stmt)
+        if number:
+            region = self.regions[number - 1]
+            start = tuple(
+                dims.add(at, -before)
+                for at, (before, _) in zip(region.start, region.beside, strict=True)
+            )
+            old = self.chain.links[number - 1][1]
+            stmt = _Reads(old, kept[number - 1], start, ranges).stmt(stmt)
+        if number < len(kept):
+            place, conditions = self.places[number][which]
+            stmt = _Writes(self.chain.links[number][0], kept[number], place).stmt(stmt)
+            for condition in conditions:
+                stmt = If(condition, stmt)
         return _fresh(_Nest(loops, stmt).stmt())
 
     def _signed(self, name: str, body: Stmt, origin: str) -> Kernel:
@@ -374,41 +511,43 @@ class _Indices(ExprRewriter):
         return dim if isinstance(dim, int) else dims.simplify(super().dim(dim), self.ranges)
 
 
-class _Inside(StmtRewriter):
-    """What was at `start` and behind it in one buffer is at 0 and behind it in another."""
+class _Reads(StmtRewriter):
+    """What was read at `start` and behind it in one buffer is at 0 and behind it in another."""
 
-    def __init__(
-        self, old: Buffer, new: Buffer, start: tuple[Dim, ...], ranges: Ranges
-    ) -> None:
+    def __init__(self, old: Buffer, new: Buffer, start: tuple[Dim, ...], ranges: Ranges) -> None:
         self.old, self.new, self.start, self.ranges = old, new, start, ranges
-        self.loads = _Loads(self)
-
-    def place(self, index: tuple[Dim, ...]) -> tuple[Dim, ...]:
-        pairs = zip(index, self.start, strict=True)
-        moved = (dims.add(d, dims.mul(s, -1)) for d, s in pairs)
-        return tuple(d if isinstance(d, int) else dims.simplify(d, self.ranges) for d in moved)
 
     def expr(self, expr: Expr) -> Expr:
-        return self.loads(expr)
+        return LoadRewriter(self._load)(expr)
+
+    def _load(self, load: Load) -> Expr | None:
+        if load.tensor is not self.old:
+            return None
+        pairs = zip(load.index, self.start, strict=True)
+        moved = (dims.add(d, dims.mul(s, -1)) for d, s in pairs)
+        index = (d if isinstance(d, int) else dims.simplify(d, self.ranges) for d in moved)
+        return Load(self.new, tuple(index))
+
+
+class _Writes(StmtRewriter):
+    """What was stored to one buffer is stored at a place of another."""
+
+    def __init__(self, old: Buffer, new: Buffer, place: tuple[Dim, ...]) -> None:
+        self.old, self.new, self.place = old, new, place
 
     def stmt(self, stmt: Stmt) -> Stmt:
-        new = super().stmt(stmt)
-        if isinstance(new, Store) and new.buffer is self.old:
-            return Store(self.new, self.place(new.index), new.value)
-        if isinstance(new, Update) and new.buffer is self.old:
-            return Update(self.new, self.place(new.index), new.function, new.value)
-        return new
+        if isinstance(stmt, Store) and stmt.buffer is self.old:
+            return Store(self.new, self.place, stmt.value)
+        return super().stmt(stmt)
 
 
-class _Loads(ExprRewriter):
-    def __init__(self, inside: _Inside) -> None:
-        super().__init__()
-        self.inside = inside
-
-    def leaf(self, expr: Expr) -> Expr | None:
-        if isinstance(expr, Load) and expr.tensor is self.inside.old:
-            return Load(self.inside.new, self.inside.place(expr.index))
-        return None
+def _shifted(dim: Dim) -> tuple[LoopVar | None, int]:
+    """A loop variable and what is added to it; none where it is something else."""
+    terms, constant = dims.terms_of(dim)
+    if len(terms) != 1 or terms[0][1] != 1 or len(terms[0][0]) != 1:
+        return None, 0
+    (variable,) = terms[0][0]
+    return (variable, constant) if isinstance(variable, LoopVar) else (None, 0)
 
 
 def _fresh(stmt: Stmt) -> Stmt:

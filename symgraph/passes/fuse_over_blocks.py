@@ -41,11 +41,11 @@ MOST_SCRATCH = 1024 * 1024
 LEAST_BLOCKS = 12
 """Blocks to share among threads, so that none waits long for the last one."""
 
-MOST_AGAIN = 1.1
+MOST_AGAIN = 6.0
 """How many times as much overlapping blocks may compute of one kernel."""
 
-GAIN = 0.97
-"""One kernel must take less than this part of the time of several: estimates are not exact."""
+MEMORY_VALUE = 0.15
+"""Cycles that one byte of memory less is worth: about as many as passing over it once more."""
 
 MOST_CUTS = 4
 """Parts into which the last loop but one is cut at most: what lies together stays together."""
@@ -90,7 +90,7 @@ class FuseOverBlocks:
                 if found is not None:
                     cycles, step = found
                     apart = sum(self._cycles(s) for s in part)
-                    if cycles < GAIN * apart:
+                    if cycles < apart:
                         options.append((best[start][0] + cycles, [*best[start][1], step]))
             best.append(min(options, key=lambda o: o[0]))
         return best[-1][1]
@@ -115,11 +115,7 @@ class FuseOverBlocks:
 
     def _cycles(self, step: KernelStep) -> float:
         """The estimated time of a kernel alone."""
-        traffic = 0.0
-        for buffer in dict.fromkeys(step.arguments):
-            nbytes = _weigh(buffer.type.nbytes)
-            fixed = buffer.root.place == "constant"
-            traffic += nbytes / (self.rates.memory if fixed else self.rates.bytes_per_cycle(nbytes))
+        traffic = sum(self._once(b, 0) for b in dict.fromkeys(step.arguments))
         return self.rates.step + self._work(step.kernel) + traffic
 
     def _work(self, kernel: Kernel) -> float:
@@ -132,42 +128,41 @@ class FuseOverBlocks:
         sizes: dict[LoopVar, int],
         regions: Sequence[Region],
     ) -> float | None:
-        """The estimated time of the steps as one kernel; None where a limit is broken."""
-        count = 1.0
+        """The estimated time of the steps as one kernel, less what the memory is worth that it
+        saves; None where a limit is broken."""
+        count, shared = 1.0, 1
         for loop in chain.loops:
             if loop.var in sizes:
                 count *= _weigh(loop.extent) / sizes[loop.var]
-        small = 1
-        for loop in chain.loops:
-            if loop.var in sizes and isinstance(loop.extent, int):
-                small *= loop.extent // sizes[loop.var]
+                shared *= loop.extent // sizes[loop.var] if isinstance(loop.extent, int) else 1
         kept = [_nbytes(link[0], region) for link, region in zip(chain.links, regions, strict=True)]
-        if sum(kept) > MOST_SCRATCH or small < LEAST_BLOCKS:
+        whole = [_weigh(link[0].nbytes) for link in chain.links]
+        again = [count * k / max(1, w) for k, w in zip(kept, whole, strict=True)]
+        if sum(kept) > MOST_SCRATCH or shared < LEAST_BLOCKS or max(again) > MOST_AGAIN:
             return None
         inner = {b for link in chain.links for b in link}
-        total = self.rates.step
         near = self.rates.bytes_per_cycle(sum(kept))
+        rounds = chain.rounds(sizes)
+        total = self.rates.step - MEMORY_VALUE * sum(whole)
         for number, step in enumerate(steps):
-            again = 1.0
-            if number < len(kept):
-                again = count * kept[number] / max(1, _weigh(chain.links[number][0].nbytes))
-                if again > MOST_AGAIN:
-                    return None
-                total += 2 * count * kept[number] / near
-            total += again * self._work(step.kernel)
+            more = again[number] if number < len(kept) else 1.0
+            beside = kept[max(0, number - 1) : number + 1]
+            traffic = sum(count * k / near for k in beside)
             for parameter, buffer in zip(step.kernel.params, step.arguments, strict=True):
                 if parameter not in inner:
-                    total += self._outside(buffer, count, again, sum(kept))
+                    times = _weigh(rounds[number].get(parameter, 1))
+                    nbytes = _weigh(buffer.type.nbytes)
+                    rate = self.rates.bytes_per_cycle(nbytes + sum(kept))
+                    traffic += self._once(buffer, sum(kept)) + (times * more - 1) * nbytes / rate
+            total += more * self._work(step.kernel) + traffic
         return total
 
-    def _outside(self, buffer: ProgramBuffer, count: float, again: float, kept: int) -> float:
-        """The traffic of an operand: a constant is read by every block."""
+    def _once(self, buffer: ProgramBuffer, beside: int) -> float:
+        """The traffic of an operand that is read or written once; a constant comes from memory."""
         nbytes = _weigh(buffer.type.nbytes)
-        if buffer.root.place != "constant":
-            return again * nbytes / self.rates.bytes_per_cycle(nbytes)
-        return nbytes / self.rates.memory + (count - 1) * nbytes / self.rates.bytes_per_cycle(
-            nbytes + kept
-        )
+        if buffer.root.place == "constant":
+            return nbytes / self.rates.memory
+        return nbytes / self.rates.bytes_per_cycle(nbytes + beside)
 
 
 def _followers(program: Program) -> dict[int, int]:
@@ -261,7 +256,7 @@ def _moves(chain: Chain, loop: For, read: Buffer) -> bool:
 
 
 def _nbytes(buffer: Buffer, region: Region) -> int:
-    return _weigh(dims.mul(dims.product(list(region.extents)), buffer.dtype.nbytes))
+    return _weigh(dims.mul(dims.product(list(region.shape)), buffer.dtype.nbytes))
 
 
 def _weigh(dim: Dim) -> int:
