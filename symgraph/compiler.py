@@ -25,12 +25,10 @@ from .ir.op import Variable
 from .ir.program import Check, KernelStep, Leaf, Port, Program, ProgramBuffer, map_leaves
 from .ir.release import gather_constants, release_graph
 from .ir.symbol import Expression, Group, Symbol, group, output_names
-from .kernel.compute import Tensor
 from .kernel.dims import DimVar, dim_vars
 from .kernel.dtypes import as_dtype
-from .kernel.ir import Buffer, Kernel
-from .kernel.printer import kernel_text
-from .kernel.rewrite import Substitute
+from .kernel.ir import Kernel
+from .kernel.printer import text_without_names
 from .kernel.verify import verify_kernel
 from .lower import lower, node_kernel
 from .options import Options, from_environment
@@ -283,16 +281,6 @@ def _check_extents(prepared: Graph, known: set[DimVar]) -> None:
                 )
 
 
-def _text_without_names(kernel: Kernel) -> str:
-    """The same for kernels that differ in what they and their tensors are called."""
-    renamed: dict[Tensor, Buffer] = {
-        b: replace(b, name=f"t{n}") for n, b in enumerate(kernel.params)
-    }
-    inputs, outputs = (tuple(renamed[b] for b in side) for side in (kernel.inputs, kernel.outputs))
-    body = Substitute(buffers=renamed).stmt(kernel.body)
-    return kernel_text(Kernel("kernel", inputs, outputs, kernel.dims, body))
-
-
 def schedule(program: Program, target: Target, options: Options) -> Program:
     """Every kernel arranged for the target; equal kernels of equal constants are arranged once."""
     done: dict[tuple[str, frozenset[int]], Kernel] = {}
@@ -306,7 +294,7 @@ def schedule(program: Program, target: Target, options: Options) -> Program:
         places = enumerate(step.reads) if packs else ()
         constants = frozenset(n for n, b in places if b.root.place == "constant" and b.is_whole)
         if (kernel, constants) not in originals:
-            key = _text_without_names(kernel), constants
+            key = text_without_names(kernel), constants
             if key not in done:
                 verify_kernel(kernel, options.verify)
                 done[key] = target.schedule(kernel, options, constants)

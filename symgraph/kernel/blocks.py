@@ -36,12 +36,24 @@ from .ir import (
     Select,
     Stmt,
     Store,
+    Tensor,
     Update,
     block,
     call,
 )
 from .loops import compared_index
-from .rewrite import ExprRewriter, LoadRewriter, StmtRewriter, Substitute, expressions, statements, walk
+from .rewrite import (
+    ExprRewriter,
+    LoadRewriter,
+    StmtRewriter,
+    Substitute,
+    expressions,
+    statements,
+    walk,
+)
+
+SHORT = 8
+"""Elements of a border at most: as many are looked at in every block."""
 
 Link = tuple[Buffer, Buffer]
 """What one kernel writes, and what the next one calls it."""
@@ -102,20 +114,11 @@ class Chain:
         """The loops of the last kernel that can be cut, the outermost first."""
         return self.stages[-1][0].loops
 
-    def regions(self, sizes: Mapping[LoopVar, int]) -> tuple[Region, ...] | None:
-        """What a block of these sizes needs of each intermediate; None where that is no interval,
-        or where it cannot be made by itself."""
-        blocks = _Blocks(self, sizes)
-        return blocks.regions if blocks.found else None
-
-    def rounds(self, sizes: Mapping[LoopVar, int]) -> tuple[dict[Buffer, Dim], ...]:
-        """For each stage, how many times blocks of these sizes read the same part of what it reads:
-        the rounds of those loops over blocks along which that does not move."""
-        return _Blocks(self, sizes).rounds()
-
-    def over_blocks(self, sizes: Mapping[LoopVar, int], name: str, origin: str) -> Kernel:
-        """The one kernel, for sizes that have regions."""
-        return _Blocks(self, sizes).kernel(name, origin)
+    def blocks(self, sizes: Mapping[LoopVar, int]) -> Blocks | None:
+        """Blocks of these sizes of the last kernel's loops, others whole; None where what a block
+        needs of an intermediate is no interval, or cannot be made by itself."""
+        found = Blocks(self, sizes)
+        return found if found.found else None
 
 
 def chain_of(kernels: Sequence[Kernel], links: Sequence[Link]) -> Chain | None:
@@ -162,7 +165,9 @@ def _nests(stmt: Stmt) -> tuple[_Nest, ...] | None:
             stack.append((current.body, (*around, current)))
         elif around:
             inside = tuple(s for s in statements(current) if isinstance(s, For))
-            found.append(_Nest(around, current, (*around, *inside), _operands(current), _choices(current)))
+            found.append(
+                _Nest(around, current, (*around, *inside), _operands(current), _choices(current))
+            )
         else:
             return None
     return tuple(found)
@@ -211,8 +216,11 @@ def _makes(nest: _Nest, buffer: Buffer) -> bool:
     return plain and not any(True for _ in _reads(nest.body, buffer))
 
 
-class _Blocks:
-    """One choice of sizes, worked out from the last stage to the first."""
+class Blocks:
+    """One choice of sizes, worked out from the last stage to the first.
+
+    `regions` are what a block needs of each intermediate.
+    """
 
     def __init__(self, chain: Chain, sizes: Mapping[LoopVar, int]) -> None:
         self.chain = chain
@@ -275,7 +283,7 @@ class _Blocks:
                 extent, whole = None if var is None else loops.get(var), buffer.shape[axis]
                 if not isinstance(extent, int) or not isinstance(whole, int) or count == whole:
                     continue
-                if isinstance(count, int) and extent >= count:
+                if isinstance(count, int) and not _is_short(nest, extent, count):
                     before, after = beside[axis]
                     beside[axis] = max(before, whole - extent - shift), max(after, shift)
         return tuple(beside)
@@ -344,11 +352,12 @@ class _Blocks:
             is_one = all(s == starts[0] for s in starts) and not any(spans)
             return (starts[0], 1) if is_one else None
         gaps = [dims.add(s, dims.mul(starts[0], -1)) for s in starts]
-        if not all(isinstance(gap, int) for gap in gaps):
+        known = [gap for gap in gaps if isinstance(gap, int)]
+        if len(known) < len(gaps):
             return None
-        ends = [gap + span for gap, span in zip(gaps, spans, strict=True)]  # type: ignore[operator]
-        least = min(gap for gap in gaps if isinstance(gap, int))
-        start, count = dims.add(starts[0], least), int(max(ends)) - least + 1  # type: ignore[type-var]
+        least = min(known)
+        end = max(gap + span for gap, span in zip(known, spans, strict=True))
+        start, count = dims.add(starts[0], least), end - least + 1
         if count >= extent:
             return 0, extent
         low, high = dims.bounds(start, self.ranges)
@@ -381,13 +390,14 @@ class _Blocks:
                 return False
             within: Dim = var if count != 1 else 0
             if shift == 0 and extent == buffer.shape[axis]:
-                values[var], extents[var], place[axis] = dims.add(start, within), count, within
+                values[var], extents[var] = dims.add(start, within), count
+                place[axis] = dims.add(within, region.beside[axis][0])
                 continue
             if not isinstance(extent, int) or not isinstance(count, int):
                 return False
             before, after = region.beside[axis]
             row = dims.add(dims.add(store.index[axis], dims.mul(start, -1)), before)
-            if extent < count:
+            if _is_short(nest, extent, count):
                 place[axis] = row
                 limit = IndexValue(before + count)
                 conditions += [call("le", IndexValue(before), IndexValue(row)),
@@ -417,6 +427,8 @@ class _Blocks:
         return True
 
     def rounds(self) -> tuple[dict[Buffer, Dim], ...]:
+        """For each stage, how many times blocks read the same part of what it reads: the rounds of
+        those loops over blocks along which that does not move."""
         found: list[dict[Buffer, Dim]] = []
         for number, nests in enumerate(self.chain.stages):
             moving: dict[Buffer, set[object]] = {}
@@ -434,6 +446,7 @@ class _Blocks:
     # -- the kernel --------------------------------------------------------------------------------
 
     def kernel(self, name: str, origin: str) -> Kernel:
+        """The one kernel."""
         kept = [
             Buffer(made.name if made.name != "out" else read.name, region.shape, made.dtype, "local")
             for (made, read), region in zip(self.chain.links, self.regions, strict=True)
@@ -541,6 +554,11 @@ class _Writes(StmtRewriter):
         return super().stmt(stmt)
 
 
+def _is_short(nest: _Nest, extent: int, count: int) -> bool:
+    """An interval of so many elements is shorter than a region, or that of a border."""
+    return extent < count or (not nest.operands and extent < SHORT)
+
+
 def _shifted(dim: Dim) -> tuple[LoopVar | None, int]:
     """A loop variable and what is added to it; none where it is something else."""
     terms, constant = dims.terms_of(dim)
@@ -553,7 +571,7 @@ def _shifted(dim: Dim) -> tuple[LoopVar | None, int]:
 def _fresh(stmt: Stmt) -> Stmt:
     """The statement with loop variables and private buffers of its own."""
     loops = {s.var: LoopVar(s.var.hint) for s in statements(stmt) if isinstance(s, For)}
-    own = {
+    own: dict[Tensor, Tensor] = {
         s.buffer: Buffer(s.buffer.name, s.buffer.shape, s.buffer.dtype, s.buffer.scope)
         for s in statements(stmt)
         if isinstance(s, Alloc)
@@ -562,7 +580,7 @@ def _fresh(stmt: Stmt) -> Stmt:
 
 
 class _Rename(Substitute):
-    def __init__(self, loops: Mapping[LoopVar, LoopVar], buffers: Mapping[Buffer, Buffer]) -> None:
+    def __init__(self, loops: Mapping[LoopVar, LoopVar], buffers: Mapping[Tensor, Tensor]) -> None:
         super().__init__(loops, buffers)
         self.loops = loops
 

@@ -11,25 +11,37 @@ nearer caches against what overlapping blocks compute twice and operands that ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 from typing import ClassVar
 
 from ..ir.program import KernelStep, Program, ProgramBuffer, Step
 from ..kernel import dims
-from ..kernel.blocks import Chain, Link, Region, chain_of
+from ..kernel.blocks import Blocks, Chain, Link, Region, chain_of
 from ..kernel.dims import Dim, LoopVar
 from ..kernel.functions import FUNCTIONS
 from ..kernel.in_place import in_place_positions
 from ..kernel.ir import (
-    Alloc, Block, Buffer, Call, Expr, For, If, Kernel, Select, Stmt, Store, Update,
+    Alloc,
+    Block,
+    Buffer,
+    Call,
+    Expr,
+    For,
+    If,
+    Kernel,
+    Select,
+    Stmt,
+    Store,
+    Update,
 )  # fmt: skip
 from ..kernel.loops import compared_index
+from ..kernel.printer import text_without_names
 from ..kernel.rates import Rates
 from ..kernel.rewrite import walk
 
-MOST_STAGES = 5
+MOST_STAGES = 4
 """Kernels of one chain."""
 
 LEAST_BYTES = 64 * 1024
@@ -47,7 +59,7 @@ MOST_AGAIN = 6.0
 MEMORY_VALUE = 0.15
 """Cycles that one byte of memory less is worth: about as many as passing over it once more."""
 
-MOST_CUTS = 4
+MOST_CUTS = 2
 """Parts into which the last loop but one is cut at most: what lies together stays together."""
 
 OPEN_EXTENT = 8
@@ -63,70 +75,109 @@ class FuseOverBlocks:
 
     def run(self, program: Program) -> Program:
         """The program of naive kernels with chains of steps as one step each."""
+        return program.with_(steps=tuple(_Fusion(self.rates).steps(program)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Sizes of blocks, by the position of the loop, and the estimated time of all kernels."""
+
+    cycles: float
+    sizes: tuple[tuple[int, int], ...]
+
+
+class _Fusion:
+    """Chooses for one program; equal chains are looked at once."""
+
+    def __init__(self, rates: Rates) -> None:
+        self.rates = rates
+        self.texts: dict[Kernel, str] = {}
+        self.work: dict[Kernel, float] = {}
+        self.known: dict[Hashable, _Choice | None] = {}
+
+    def steps(self, program: Program) -> list[Step]:
+        """The steps of the program, chains cut into parts."""
         steps = list(program.steps)
         follows = _followers(program)
         new: list[Step] = []
         number = 0
         while number < len(steps):
             chain = [number]
-            while chain[-1] + 1 < len(steps) and follows.get(chain[-1]) == chain[-1] + 1:
+            while follows.get(chain[-1]) == chain[-1] + 1:
                 chain.append(chain[-1] + 1)
-            new += self._best([steps[n] for n in chain])
+            plain = [s for n in chain if isinstance(s := steps[n], KernelStep)]
+            new += self._best(plain) if len(chain) > 1 else [steps[number]]
             number = chain[-1] + 1
-        return program.with_(steps=tuple(new))
+        return new
 
-    def _best(self, steps: Sequence[Step]) -> list[Step]:
+    def _best(self, steps: Sequence[KernelStep]) -> list[Step]:
         """A chain cut into parts that take the least time together."""
-        if len(steps) == 1:
-            return list(steps)
-        kernels = [s for s in steps if isinstance(s, KernelStep)]
-        best: list[tuple[float, list[Step]]] = [(0.0, [])]
-        for end in range(1, len(kernels) + 1):
-            alone = self._cycles(kernels[end - 1])
-            options = [(best[end - 1][0] + alone, [*best[end - 1][1], kernels[end - 1]])]
+        best: list[tuple[float, tuple[tuple[int, _Choice | None], ...]]] = [(0.0, ())]
+        for end in range(1, len(steps) + 1):
+            before, parts = best[end - 1]
+            options = [(before + self._cycles(steps[end - 1]), (*parts, (end - 1, None)))]
             for start in range(max(0, end - MOST_STAGES), end - 1):
-                part = kernels[start:end]
-                found = self._joined(part)
-                if found is not None:
-                    cycles, step = found
-                    apart = sum(self._cycles(s) for s in part)
-                    if cycles < apart:
-                        options.append((best[start][0] + cycles, [*best[start][1], step]))
+                choice = self._choice(steps[start:end])
+                if choice is not None:
+                    before, parts = best[start]
+                    options.append((before + choice.cycles, (*parts, (start, choice))))
             best.append(min(options, key=lambda o: o[0]))
-        return best[-1][1]
+        parts = best[-1][1]
+        ends = (*(start for start, _ in parts[1:]), len(steps))
+        return [
+            steps[start] if choice is None else _joined(steps[start:end], choice)
+            for (start, choice), end in zip(parts, ends, strict=True)
+        ]
 
     # -- one part ----------------------------------------------------------------------------------
 
-    def _joined(self, steps: Sequence[KernelStep]) -> tuple[float, KernelStep] | None:
-        """The steps as one with the best sizes, and its estimated time."""
-        links = [_link(a, b) for a, b in zip(steps, steps[1:], strict=False)]
-        chain = chain_of([s.kernel for s in steps], links)
+    def _choice(self, steps: Sequence[KernelStep]) -> _Choice | None:
+        """The best sizes of the steps as one; None where they are better apart."""
+        key = tuple(
+            (self._text(s.kernel), tuple(b.root.place == "constant" for b in s.arguments))
+            for s in steps
+        )
+        if key not in self.known:
+            self.known[key] = self._chosen(steps)
+        return self.known[key]
+
+    def _chosen(self, steps: Sequence[KernelStep]) -> _Choice | None:
+        chain = _chain(steps)
         if chain is None:
             return None
-        best: tuple[float, dict[LoopVar, int]] | None = None
+        best: _Choice | None = None
         for sizes in _sizes(chain):
-            regions = chain.regions(sizes)
-            if regions is None:
-                continue
-            cycles = self._cycles_of_blocks(steps, chain, sizes, regions)
-            if cycles is not None and (best is None or cycles < best[0]):
-                best = cycles, sizes
-        return None if best is None else (best[0], _step(steps, chain, best[1]))
+            blocks = chain.blocks(sizes)
+            cycles = None if blocks is None else self._cycles_of_blocks(steps, chain, sizes, blocks)
+            if cycles is not None and (best is None or cycles < best.cycles):
+                places = enumerate(chain.loops)
+                best = _Choice(
+                    cycles, tuple((n, sizes[x.var]) for n, x in places if x.var in sizes)
+                )
+        apart = sum(self._cycles(s) for s in steps)
+        return best if best is not None and best.cycles < apart else None
+
+    def _text(self, kernel: Kernel) -> str:
+        if kernel not in self.texts:
+            self.texts[kernel] = text_without_names(kernel)
+        return self.texts[kernel]
+
+    def _work(self, kernel: Kernel) -> float:
+        if kernel not in self.work:
+            self.work[kernel] = _operations(kernel.body) / self.rates.flops
+        return self.work[kernel]
 
     def _cycles(self, step: KernelStep) -> float:
         """The estimated time of a kernel alone."""
         traffic = sum(self._once(b, 0) for b in dict.fromkeys(step.arguments))
         return self.rates.step + self._work(step.kernel) + traffic
 
-    def _work(self, kernel: Kernel) -> float:
-        return _operations(kernel.body) / self.rates.flops
-
     def _cycles_of_blocks(
         self,
         steps: Sequence[KernelStep],
         chain: Chain,
-        sizes: dict[LoopVar, int],
-        regions: Sequence[Region],
+        sizes: Mapping[LoopVar, int],
+        blocks: Blocks,
     ) -> float | None:
         """The estimated time of the steps as one kernel, less what the memory is worth that it
         saves; None where a limit is broken."""
@@ -135,26 +186,25 @@ class FuseOverBlocks:
             if loop.var in sizes:
                 count *= _weigh(loop.extent) / sizes[loop.var]
                 shared *= loop.extent // sizes[loop.var] if isinstance(loop.extent, int) else 1
-        kept = [_nbytes(link[0], region) for link, region in zip(chain.links, regions, strict=True)]
-        whole = [_weigh(link[0].nbytes) for link in chain.links]
+        pairs = list(zip(chain.links, blocks.regions, strict=True))
+        kept = [_nbytes(made, region) for (made, _), region in pairs]
+        whole = [_weigh(made.nbytes) for made, _ in chain.links]
         again = [count * k / max(1, w) for k, w in zip(kept, whole, strict=True)]
         if sum(kept) > MOST_SCRATCH or shared < LEAST_BLOCKS or max(again) > MOST_AGAIN:
             return None
         inner = {b for link in chain.links for b in link}
         near = self.rates.bytes_per_cycle(sum(kept))
-        rounds = chain.rounds(sizes)
         total = self.rates.step - MEMORY_VALUE * sum(whole)
-        for number, step in enumerate(steps):
+        for number, (step, rounds) in enumerate(zip(steps, blocks.rounds(), strict=True)):
             more = again[number] if number < len(kept) else 1.0
-            beside = kept[max(0, number - 1) : number + 1]
-            traffic = sum(count * k / near for k in beside)
+            total += more * self._work(step.kernel)
+            total += sum(count * k / near for k in kept[max(0, number - 1) : number + 1])
             for parameter, buffer in zip(step.kernel.params, step.arguments, strict=True):
                 if parameter not in inner:
-                    times = _weigh(rounds[number].get(parameter, 1))
+                    times = _weigh(rounds.get(parameter, 1))
                     nbytes = _weigh(buffer.type.nbytes)
                     rate = self.rates.bytes_per_cycle(nbytes + sum(kept))
-                    traffic += self._once(buffer, sum(kept)) + (times * more - 1) * nbytes / rate
-            total += more * self._work(step.kernel) + traffic
+                    total += self._once(buffer, sum(kept)) + (times * more - 1) * nbytes / rate
         return total
 
     def _once(self, buffer: ProgramBuffer, beside: int) -> float:
@@ -198,19 +248,31 @@ def _link(a: KernelStep, b: KernelStep) -> Link:
     return a.kernel.outputs[0], places[made]
 
 
-def _step(steps: Sequence[KernelStep], chain: Chain, sizes: dict[LoopVar, int]) -> KernelStep:
+def _chain(steps: Sequence[KernelStep]) -> Chain | None:
+    links = [_link(a, b) for a, b in pairwise(steps)]
+    return chain_of([s.kernel for s in steps], links)
+
+
+def _joined(steps: Sequence[KernelStep], choice: _Choice) -> KernelStep:
     """One step in place of several."""
+    chain = _chain(steps)
+    assert chain is not None
+    blocks = chain.blocks({chain.loops[n].var: size for n, size in choice.sizes})
+    assert blocks is not None
     last = steps[-1]
     places = {
         parameter: argument
         for step in steps
         for parameter, argument in zip(step.kernel.params, step.arguments, strict=True)
     }
-    kernel = chain.over_blocks(sizes, last.kernel.name, last.kernel.origin)
-    arguments = tuple(places[b] for b in kernel.params)
-    label = " + ".join(step.label for step in steps)
+    kernel = blocks.kernel(last.kernel.name, last.kernel.origin)
     return replace(
-        last, kernel=kernel, arguments=arguments, label=label, in_place=in_place_positions(kernel)
+        last,
+        kernel=kernel,
+        arguments=tuple(places[b] for b in kernel.params),
+        label=" + ".join(step.label for step in steps),
+        in_place=in_place_positions(kernel),
+        before=tuple(n for step in steps for n in step.nodes)[:-1],
     )
 
 
@@ -230,7 +292,9 @@ def _sizes(chain: Chain) -> Iterator[dict[LoopVar, int]]:
             choices.append([(loop.var, 1)])
         else:
             most = MOST_CUTS if number == len(chain.loops) - 2 else loop.extent
-            divisors = [n for n in range(1, loop.extent) if loop.extent % n == 0 and loop.extent <= n * most]
+            divisors = [
+                n for n in range(1, loop.extent) if loop.extent % n == 0 and loop.extent <= n * most
+            ]
             choices.append([*((loop.var, n) for n in _spread(divisors)), *whole])
     for chosen in product(*choices):
         sizes = {var: size for var, size in chosen if size is not None}
@@ -239,10 +303,10 @@ def _sizes(chain: Chain) -> Iterator[dict[LoopVar, int]]:
 
 
 def _spread(numbers: Sequence[int]) -> list[int]:
-    """A few of many numbers, each at least half as much again as the one before."""
+    """A few of many numbers, each at least twice the one before."""
     found: list[int] = []
     for number in numbers:
-        if not found or 2 * number >= 3 * found[-1]:
+        if not found or number >= 2 * found[-1]:
             found.append(number)
     return found
 
@@ -251,8 +315,9 @@ def _moves(chain: Chain, loop: For, read: Buffer) -> bool:
     """The blocks of a loop read different parts of the intermediate."""
     extent = loop.extent
     parts = [n for n in range(2, extent + 1) if extent % n == 0] if isinstance(extent, int) else []
-    regions = chain.regions({loop.var: extent // parts[0] if parts else 1})  # type: ignore[operator]
-    return regions is not None and regions[-1].extents != read.shape
+    size = loop.extent // parts[0] if parts and isinstance(loop.extent, int) else 1
+    blocks = chain.blocks({loop.var: size})
+    return blocks is not None and blocks.regions[-1].extents != read.shape
 
 
 def _nbytes(buffer: Buffer, region: Region) -> int:
