@@ -448,7 +448,7 @@ class Blocks:
     def kernel(self, name: str, origin: str) -> Kernel:
         """The one kernel."""
         kept = [
-            Buffer(made.name if made.name != "out" else read.name, region.shape, made.dtype, "local")
+            Buffer(read.name, region.shape, made.dtype, "local")
             for (made, read), region in zip(self.chain.links, self.regions, strict=True)
         ]  # fmt: skip
         parts: list[Stmt] = []

@@ -56,7 +56,7 @@ LEAST_BLOCKS = 12
 MOST_AGAIN = 6.0
 """How many times as much overlapping blocks may compute of one kernel."""
 
-MEMORY_VALUE = 0.15
+MEMORY_VALUE = 0.2
 """Cycles that one byte of memory less is worth: about as many as passing over it once more."""
 
 MOST_CUTS = 2
