@@ -7,6 +7,7 @@ Symbol -> Graph[typed] -> Graph[primitive] -> Graph[canonical] -> Graph[fused] -
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +17,8 @@ import numpy as np
 
 from .codegen.executable import Executable
 from .codegen.interp.evaluate import Evaluator
-from .codegen.target import Target, find_target
+from .codegen.program_store import ProgramStore, store_for
+from .codegen.target import Built, StorableTarget, Target, find_target
 from .errors import InputError, ShapeError, TargetError
 from .ir.graph import Graph
 from .ir.memory_report import MemoryReport
@@ -25,6 +27,7 @@ from .ir.op import Variable
 from .ir.program import Check, KernelStep, Leaf, Port, Program, ProgramBuffer, map_leaves
 from .ir.release import gather_constants, release_graph
 from .ir.symbol import Expression, Group, Symbol, group, output_names
+from .ir.tensor_type import as_shape
 from .kernel.dims import DimVar, dim_vars
 from .kernel.dtypes import as_dtype
 from .kernel.ir import Kernel
@@ -113,13 +116,38 @@ class Build:
     name: str
     options: Options
     passes: tuple[Pass, ...] = ()
+    keep_recipes: bool = False
+    """Constants remember how they follow from parameters, and no pass looks at their numbers."""
 
     def run(self) -> Executable:
         target = usable_target(self.options.target)
+        store = self.store(target)
+        if store is None or not isinstance(target, StorableTarget):
+            program = gather_constants(self.program(target), target.alignment)
+            text = target.emit(program, self.options)
+            runner = target.load(program, text, self.options)
+            return Executable(program, runner, text, self.bound(program), target.name)
+        program, built = store.load() or self.made(target, store)
+        runner = target.start(program, built, self.options)
+        emitted = partial(target.emit, program, self.options)
+        return Executable(program, runner, emitted, self.bound(program), target.name)
+
+    def store(self, target: Target) -> ProgramStore | None:
+        """Where the finished program is, once it has been made; None where it is not kept."""
+        if self.passes:
+            return None
+        shapes = tuple((name, as_shape(shape, name)) for name, shape in self.shapes.items())
+        dtypes = tuple((name, as_dtype(dtype)) for name, dtype in self.dtypes.items())
+        settings = (self.name, self.training, shapes, dtypes)
+        return store_for(self.graph, self.constants(self.graph), settings, target, self.options)
+
+    def made(self, target: StorableTarget, store: ProgramStore) -> tuple[Program, Built]:
+        """The finished program, kept for the next time."""
+        start = time.perf_counter()
         program = gather_constants(self.program(target), target.alignment)
-        text = target.emit(program, self.options)
-        runner = target.load(program, text, self.options)
-        return Executable(program, runner, text, self.bound(program), target.name)
+        built = target.build(program, target.emit(program, self.options), self.options)
+        store.save(program, built, time.perf_counter() - start)
+        return program, built
 
     def program(self, target: Target) -> Program:
         """Every stage up to the planned program of scheduled kernels."""
@@ -162,7 +190,9 @@ class Build:
         if self.options.verify >= 3:
             compare = partial(compare_graphs, evaluate=evaluate_node)
         constants = self.constants(graph)
-        first = Pipeline(preparation(self.training, self.shapes, self.dtypes, constants))
+        first = Pipeline(
+            preparation(self.training, self.shapes, self.dtypes, constants, self.keep_recipes)
+        )
         block = target.channel_block(self.options)
         rates, tolerance = target.rates(self.options), self.options.tolerance
         more = optimisation(self.options.level, self.training, block, self.passes, rates, tolerance)

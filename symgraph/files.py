@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from .errors import FileError
@@ -21,7 +21,31 @@ def write_atomic(path: str | os.PathLike[str], data: str | bytes) -> Path:
     return target
 
 
-def write_together(files: Mapping[Path, str | bytes]) -> None:
+def write_pieces(path: str | os.PathLike[str], pieces: Iterable[bytes | memoryview]) -> Path:
+    """As `write_atomic`, from pieces one after the other: large data need not be joined first.
+
+    Raises: as `write_atomic`.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise FileError(f"{target}: the folder {target.parent} does not exist")
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.writelines(pieces)
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+    return target
+
+
+Content = str | bytes | Sequence[bytes | bytearray | memoryview]
+"""What a file holds; several pieces stand one after the other."""
+
+
+def write_together(files: Mapping[Path, Content]) -> None:
     """Write every file under a temporary name in its folder, then rename them all.
 
     Raises: FileError for a missing folder, OSError as open does; when one cannot be written none
@@ -33,10 +57,12 @@ def write_together(files: Mapping[Path, str | bytes]) -> None:
             if not target.parent.is_dir():
                 raise FileError(f"{target}: the folder {target.parent} does not exist")
             raw = data.encode("utf-8") if isinstance(data, str) else data
+            pieces = (raw,) if isinstance(raw, bytes) else raw
             handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
             temporary[target] = name
             with os.fdopen(handle, "wb") as file:
-                file.write(raw)
+                for piece in pieces:
+                    file.write(piece)
             os.chmod(name, 0o644)
         for target, name in temporary.items():
             os.replace(name, target)
@@ -44,3 +70,27 @@ def write_together(files: Mapping[Path, str | bytes]) -> None:
         for name in temporary.values():
             with contextlib.suppress(OSError):
                 os.unlink(name)
+
+
+def shrink_folder(folder: str | os.PathLike[str], most_bytes: int) -> int:
+    """Remove the files longest unused (by time of change) until the rest has at most so many bytes.
+
+    Files of other processes may come and go meanwhile.  Returns the bytes that are left.
+    """
+    found = sorted(
+        ((path.stat().st_mtime_ns, path.stat().st_size, path) for path in files_below(folder)),
+        key=lambda item: (item[0], str(item[2])),
+    )
+    left = sum(size for _, size, _ in found)
+    for _, size, path in found:
+        if left <= most_bytes:
+            break
+        with contextlib.suppress(OSError):
+            path.unlink()
+            left -= size
+    return left
+
+
+def files_below(folder: str | os.PathLike[str]) -> list[Path]:
+    """Every plain file in a folder and those inside it; none where there is no such folder."""
+    return [Path(base, name) for base, _, names in os.walk(folder) for name in names]

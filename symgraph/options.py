@@ -8,7 +8,8 @@
 | SYMGRAPH_TARGET       | target         | default target                                          |
 | SYMGRAPH_TIMING       | timing         | print the time of every stage                           |
 | SYMGRAPH_KEEP_SOURCES | keep_sources   | keep emitted text with the executable                   |
-| SYMGRAPH_CACHE        | cache          | folder of compiled objects; empty: no cache on disk     |
+| SYMGRAPH_CACHE        | cache          | folder of compiled programs; empty: no cache on disk    |
+| SYMGRAPH_CACHE_BYTES  | cache_bytes    | most bytes in it; those longest unused go first         |
 | SYMGRAPH_THREADS      | threads        | threads of an executable; 0: one for each core          |
 | SYMGRAPH_DEVICE       | device         | OpenCL device: gpu, cpu, PLATFORM:DEVICE, or a name     |
 | SYMGRAPH_ALGORITHMS   | algorithms     | direct, accurate or fast                                |
@@ -62,6 +63,7 @@ class Options:
     memory_budget: int | None = None
     planning_effort: float = 1.0
     algorithms: str = "accurate"
+    cache_bytes: int = 4 << 30
 
     def __post_init__(self) -> None:
         if self.level not in (0, 1, 2, 3):
@@ -79,6 +81,10 @@ class Options:
         if not 0 <= self.planning_effort < math.inf:
             raise AttributeValueError(
                 f"options: planning_effort must be a factor >= 0, got {self.planning_effort!r}"
+            )
+        if self.cache_bytes < 0:
+            raise AttributeValueError(
+                f"options: cache_bytes must be >= 0 bytes, got {self.cache_bytes!r}"
             )
         if self.threads < 0:
             raise AttributeValueError(f"options: threads must be >= 0, got {self.threads!r}")
@@ -98,7 +104,7 @@ class Options:
 
 
 def default_cache_folder() -> str:
-    """Folder of compiled objects: $XDG_CACHE_HOME/symgraph, else ~/.cache/symgraph."""
+    """Folder of compiled programs: $XDG_CACHE_HOME/symgraph, else ~/.cache/symgraph."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return str(Path(base) / "symgraph")
 
@@ -117,4 +123,5 @@ def from_environment() -> Options:
         threads=int(get("SYMGRAPH_THREADS") or 0),
         device=get("SYMGRAPH_DEVICE") or None,
         algorithms=get("SYMGRAPH_ALGORITHMS") or "accurate",
+        cache_bytes=int(get("SYMGRAPH_CACHE_BYTES") or 4 << 30),
     )

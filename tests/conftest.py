@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+
+from symgraph.codegen import program_store
+
+# Tests change the compiler under way: a program of another run is none of theirs.
+program_store.KEEP_FROM_SECONDS = math.inf
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -64,6 +64,7 @@ def export(
     selftest also NAME_selftest: a seeded case with a checksum after each operator
     updates  next values of variables by name, written over their arrays; with several entries
              also by entry: {"step": {"h": h_next}}
+    threads  1 leaves out what shares work among threads: less code, less workspace
     training, shapes, dtypes, options and further keywords as for `compile`
 
     Raises: ShapeError, DTypeError, InputError, TargetError, BudgetError (with the largest

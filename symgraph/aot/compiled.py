@@ -89,8 +89,8 @@ def compile_entries(requests: Sequence[Request]) -> tuple[tuple[Compiled, ...], 
             draft.options,
             program,
             target.machine(draft.options),
-            target.layout(program),
-            target.emit(program, draft.options),
+            target.layout(program, requests[draft.entry].alone),
+            target.emit(program, draft.options, requests[draft.entry].alone),
         )
         for draft, program in zip(drafts, shared, strict=True)
     ]
@@ -143,6 +143,7 @@ def _build(request: Request, options: Options, shapes: Mapping[str, Any]) -> Bui
         request.dtypes,
         identifier(request.name, "model"),
         options,
+        keep_recipes=request.weights != "embedded",
     )
 
 
@@ -153,6 +154,8 @@ def signature_for(
     origins = {names[n]: str(n.origin) for n in request.graph.variables if str(n.origin)}
     shared = _enough(versions, [v.layout.workspace.nbytes(0) for v in versions])
     own = _enough(versions, [v.layout.workspace.own for v in versions])
+    if request.alone:
+        shared, own = dims.add(shared, own), 0
     levels = tuple(dict.fromkeys(v.level for v in versions))
     return signature_of(
         [versions[-1].program, *(v.program for v in versions[:-1])],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,7 +31,7 @@ def describe(
     *,
     model_hash: str,
     weights: str,
-    block: bytes,
+    digest: bytes,
     machine: Mapping[str, Any],
     flops: Dim | None,
     work: Dim,
@@ -80,7 +79,7 @@ def describe(
         "weights": {
             "kind": weights,
             "nbytes": signature.weights_nbytes,
-            "sha256": hashlib.sha256(block).hexdigest(),
+            "sha256": digest.hex(),
             "layout": layout_digest(signature).hex(),
             "arrays": [
                 {

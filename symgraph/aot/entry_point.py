@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +25,8 @@ from .selftest import make_selftest, plan_selftest
 from .signature import Signature
 from .weights import Block, layout_digest
 
+ALONE = "Compiled for one thread: context.parallel_for and context.threads are not used."
+
 
 class EntryPoint:
     """A function of the object with everything that belongs to it.
@@ -33,6 +34,7 @@ class EntryPoint:
     home    what the symbols of the whole object begin with
     block   the weights of the whole object
     starts  where in the block those of each version begin
+    known_hash  the model's, where it is not that of the request
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class EntryPoint:
         home: str,
         block: Block,
         starts: Sequence[int],
+        known_hash: str | None = None,
     ) -> None:
         self.request = request
         self.versions = versions
@@ -53,9 +56,10 @@ class EntryPoint:
         self.machine = versions[-1].machine
         self.home = home
         self.rules = rules_of(signature, request.weights)
-        self.block = block.data
+        self.block, self.digest = block.data, block.digest
+        self.whole = block
         self.starts = starts
-        self.hash = self._hash()
+        self.hash = self._hash() if known_hash is None else known_hash
         typed = InferTypes(request.shapes, request.dtypes, request.params).run(request.graph)
         self.work = flops_by_node(typed)
         check_workspace(request.budgets, signature, self.program)
@@ -70,8 +74,8 @@ class EntryPoint:
         last, target = self.versions[-1], find_target("llvm")
         assert isinstance(target, LLVMTarget)
         plan = plan_selftest(last.program, self.signature)
-        text = target.emit(plan.program, last.options)
-        layout = target.layout(plan.program)
+        text = target.emit(plan.program, last.options, self.request.alone)
+        layout = target.layout(plan.program, self.request.alone)
         needed = dims.add(layout.workspace.nbytes(0), layout.workspace.own)
         env = {DimVar(name): value for name, value in plan.extents.items()}
         nbytes = int(dims.evaluate(needed, env))
@@ -110,7 +114,7 @@ class EntryPoint:
             self.program,
             model_hash=self.hash,
             weights=request.weights,
-            block=self.block,
+            digest=self.digest,
             machine=made_for,
             flops=total_flops(self.work),
             work=self.versions[-1].layout.work,
@@ -128,7 +132,7 @@ class EntryPoint:
             self.platform,
             description,
             layout_digest(self.signature),
-            hashlib.sha256(self.block).digest(),
+            self.digest,
             support,
             self.selftest,
             self.home,
@@ -156,4 +160,6 @@ class EntryPoint:
             weights=self.request.weights,
             selftest=None if self.selftest is None else self.selftest[1].nbytes,
             stack=stack,
+            description=ALONE if self.request.alone else "",
+            pointer_bytes=self.platform.pointer_bits // 8,
         )

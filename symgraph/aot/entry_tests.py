@@ -51,6 +51,7 @@ def entry_of(
         selftest=selftest,
         home=home,
         has_weights=has_weights,
+        checks_weights=weights != "embedded",
     )
 
 

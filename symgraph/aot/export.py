@@ -18,9 +18,10 @@ from .compiled import compile_entries, signature_for
 from .entry_point import EntryPoint
 from .files import write_all
 from .names import identifier
+from .pack_entry import pack_entry
 from .parts import Parts
 from .request import Request
-from .weights import layout_digest, weights_block, weights_file
+from .weights import layout_digest, refuse_too_large, weights_block, weights_file
 
 
 def export_artifact(requests: Mapping[str, Request], name: str) -> Artifact:
@@ -29,18 +30,19 @@ def export_artifact(requests: Mapping[str, Request], name: str) -> Artifact:
     requests   what each entry is, by its name; a single one is called "run"
     name       what the symbols of the object begin with
     """
+    first = next(iter(requests.values()))
     compiled = compile_entries(tuple(requests.values()))
     platform = platform_of(compiled[0][0].machine.triple)
     block = weights_block([version.program for versions in compiled for version in versions])
+    refuse_too_large(len(block.data), first.weights, platform.name, platform.pointer_bits)
     prefix, starts = identifier(name, "model"), iter(block.starts)
     entries: dict[str, EntryPoint] = {}
     for (entry, request), versions in zip(requests.items(), compiled, strict=True):
         signature = signature_for(request, versions, platform, block)
         own = [next(starts) for _ in versions]
         entries[entry] = EntryPoint(request, versions, signature, platform, prefix, block, own)
-    made = Parts(entries, prefix)
+    made = Parts(entries, prefix, pack_entry(entries, prefix, platform, block))
     files = made.files()
-    first = next(iter(requests.values()))
     folder = first.path.parent
     paths = {kind: folder / file for kind, (file, _) in files.items()}
     write_all({folder / file: content for file, content in files.values()})
@@ -71,5 +73,5 @@ def write_weights(artifact: Artifact, path: Path, params: Mapping[str, Any]) -> 
             f"the export, or this call, simplified parameters that are zero, one or equal to each "
             f"other; export again with these numbers"
         )
-    write_all({path: weights_file(signature, block.data)})
+    write_all({path: weights_file(signature, block)})
     return path

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import FormatError, InputError
-from ..files import write_together
+from ..files import Content, write_together
 
 
-def write_all(files: Mapping[Path, bytes]) -> None:
+def write_all(files: Mapping[Path, Content]) -> None:
     """Write all files, or none when one cannot be written; folders are made.
 
     Raises: InputError naming the folder or file that cannot be written.

@@ -11,6 +11,7 @@ from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
 from ..kernel.dtypes import DType
 from .formula import HELPERS, c_text
+from .header_layout import context_layout, interface_layout
 from .names import unique_identifiers
 from .rules import Rule
 from .signature import Signature, Tensor
@@ -65,9 +66,11 @@ typedef struct sg_context {
 PROLOGUE = """\
 #if defined(__cplusplus)
 #define SYMGRAPH_STATIC_ASSERT(condition, text) static_assert(condition, text)
+#define SYMGRAPH_ALIGNOF(type) alignof(type)
 #define SYMGRAPH_CONSTEXPR constexpr
 #else
 #define SYMGRAPH_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
+#define SYMGRAPH_ALIGNOF(type) _Alignof(type)
 #define SYMGRAPH_CONSTEXPR
 #endif
 """
@@ -87,6 +90,7 @@ def header_text(
     description: str = "",
     selftest: int | None = None,
     stack: Mapping[str, Any] | None = None,
+    pointer_bytes: int = 8,
 ) -> str:
     """The whole header."""
     p, upper = signature.prefix, signature.prefix.upper()
@@ -98,9 +102,10 @@ def header_text(
         HELPERS,
         '#ifdef __cplusplus\nextern "C" {\n#endif\n',
         CONTEXT,
+        context_layout(pointer_bytes),
         _constants(signature, model_hash, weights),
         _structs(signature),
-        _asserts(signature),
+        interface_layout(signature, pointer_bytes),
         _interface(signature),
         _workspace(signature),
         _stack(upper, stack),
@@ -212,27 +217,6 @@ def _pointer(tensor: Tensor, is_const: bool) -> str:
     origin = f"; {tensor.origin}" if tensor.origin else ""
     note = f"{tensor.role} {tensor.name}: {tensor}{updated}{origin}"
     return f"    {const}{c_type(tensor.dtype)} *{tensor.field}; /* {comment(note)} */"
-
-
-def _asserts(signature: Signature) -> str:
-    lines = []
-    size = "sizeof(void *)"
-    for kind, tensors, extents in (
-        ("inputs", signature.inputs, signature.extents),
-        ("outputs", signature.results, ()),
-    ):
-        name = f"{signature.prefix}_{kind}"
-        for i, tensor in enumerate(tensors):
-            lines.append((f"offsetof({name}, {tensor.field}) == {i} * {size}", tensor.field))
-        start = f"({len(tensors)} * {size} + 7) / 8 * 8"
-        for i, extent in enumerate(extents):
-            condition = f"offsetof({name}, {extent.field}) == {start} + {8 * i}"
-            lines.append((condition, extent.field))
-    lines.append((f"offsetof(sg_context, pool) == 8 + {size}", "sg_context"))
-    lines.append((f"offsetof(sg_context, workspace_bytes) == 24 + 2 * {size}", "sg_context"))
-    return "".join(
-        f'SYMGRAPH_STATIC_ASSERT({condition}, "layout of {name}");\n' for condition, name in lines
-    )
 
 
 def _interface(signature: Signature) -> str:

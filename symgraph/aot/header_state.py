@@ -22,6 +22,7 @@ from ..kernel.dtypes import DType
 from .formula import c_text
 from .header import c_type, comment, formula_function
 from .header_entries import common_workspace
+from .header_layout import struct_layout
 from .names import unique_identifiers
 from .request import Request
 from .signature import ALIGNMENT, Signature, Tensor
@@ -61,7 +62,10 @@ def _initial(op: object, given: Any) -> float | None:
 
 
 def state_header(
-    prefix: str, signatures: Sequence[Signature], states: Sequence[Sequence[State]]
+    prefix: str,
+    signatures: Sequence[Signature],
+    states: Sequence[Sequence[State]],
+    pointer_bytes: int,
 ) -> list[str]:
     """The struct, its size, its place in memory, its first values, and NAME_step for each entry;
     nothing where no entry has state.
@@ -75,9 +79,11 @@ def state_header(
     fields = unique_identifiers([row.tensor.name for row in rows], whole.fields.values())
     known = dict(zip((row.tensor.name for row in rows), fields, strict=True))
     guard = f"{prefix.upper()}_STATE_SYMGRAPH_H"
+    pointers = [(known[row.tensor.name], 0) for row in rows]
     return [
         f"#ifndef {guard}\n#define {guard}",
         _struct(prefix, rows, known),
+        struct_layout(f"{prefix}_state", f"{prefix.upper()}_STATE", pointers, pointer_bytes),
         _memory(whole, rows, known),
         _reset(whole, rows, known),
         *(_step(prefix, s, own, known) for s, own in zip(signatures, states, strict=True) if own),

@@ -23,16 +23,15 @@ from ..codegen.llvm import objects
 from ..codegen.llvm.machine import machine as machine_named
 from ..codegen.llvm.platform import X86_LEVELS, platform_of
 from ..errors import FormatError, InputError
-from ..kernel.dtypes import as_dtype
-from ..kernel.packing import Packing
 from . import description as sealed
 from .archive import is_archive
 from .describe import FORMAT
 from .files import read_whole
 from .header import ABI_VERSION
 from .object_runner import ObjectRunner
+from .pack import PACK, checked_parameters, packed
 from .skeleton import skeleton
-from .weights import HEADER_NBYTES, check_weights_file
+from .weights import check_weights_file
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Weights = str | PathLike[str] | Mapping[str, Any] | None
@@ -68,19 +67,28 @@ def load_all(
         raise FormatError(f"{path}: a static library cannot be loaded; load the object (.o)")
     found, made = sealed.decode(data, str(path))
     _check(made, data, str(path))
-    held, constants = _weights(made, weights, path)
+    is_packed = isinstance(weights, Mapping) and made["weights"]["kind"] != "embedded"
+    given, held, constants = {}, None, 0
+    if isinstance(weights, Mapping) and is_packed:
+        given = checked_parameters(made, weights, str(path))
+    else:
+        held, constants = _weights(made, weights, path)
     rows = made.get("entries", {"run": made})
+    every = {**rows, **({PACK: made[PACK]} if is_packed and PACK in made else {})}
     try:
-        programs = {name: skeleton(row) for name, row in rows.items()}
+        programs = {name: skeleton(row) for name, row in every.items()}
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{path}: damaged description: {error!r}") from error
     level = _level(made, cpu, str(path))
-    names = [(entry, what) for entry, row in rows.items() for what in row["symbols"]]
-    symbols = tuple(rows[entry]["symbols"][what] for entry, what in names)
+    names = [(entry, what) for entry, row in every.items() for what in row["symbols"]]
+    symbols = tuple(every[entry]["symbols"][what] for entry, what in names)
     library, found_at = _addresses(found.kind, data, symbols, path)
     places = dict(zip(names, found_at, strict=True))
+    if is_packed:
+        addresses = {what: places[PACK, what] for what in every.get(PACK, {}).get("symbols", ())}
+        held, constants = packed(made, programs.get(PACK), addresses, given, threads, library)
     result = {}
     for entry, row in rows.items():
         addresses = {what: places[entry, what] for what in row["symbols"]}
@@ -150,18 +158,12 @@ def _weights(made: Mapping[str, Any], given: Weights, path: Path) -> tuple[Any, 
         if given is not None:
             raise InputError(f"{path}: the weights are embedded; weights= cannot replace them")
         return None, 0
-    if isinstance(given, Mapping):
-        block = _block_of(row, given, str(path))
-        offset = 0 if row["kind"] == "pointer" else HEADER_NBYTES
-        memory = np.zeros(offset + len(block) + 4096, np.uint8)
-        start = -memory.ctypes.data % 4096
-        if offset:
-            memory[start + 16 : start + 48] = np.frombuffer(bytes.fromhex(row["layout"]), np.uint8)
-        memory[start + offset : start + offset + len(block)] = np.frombuffer(block, np.uint8)
-        return memory, memory.ctypes.data + start
     if row["kind"] == "pointer":
-        names = ", ".join(a["name"] for a in row["arrays"])
+        if not row["nbytes"]:
+            return None, 0
+        names = ", ".join(a["name"] for a in made.get(PACK, {}).get("inputs", ()))
         raise InputError(f"{path}: needs weights= with the arrays {names}")
+    assert not isinstance(given, Mapping)
     file = path.with_suffix(".weights") if given is None else Path(given)
     return _mapped(file, bytes.fromhex(row["layout"]))
 
@@ -176,27 +178,6 @@ def _mapped(path: Path, layout: bytes) -> tuple[Any, int]:
     view = np.frombuffer(pages, np.uint8)
     check_weights_file(memoryview(pages), layout, str(path))
     return view, view.ctypes.data
-
-
-def _block_of(row: Mapping[str, Any], given: Mapping[str, Any], where: str) -> bytes:
-    """The block of weights from arrays by name.  Raises: InputError for one that does not fit."""
-    block = bytearray(row["nbytes"])
-    for entry in row["arrays"]:
-        name, shape = entry["name"], tuple(entry["shape"])
-        if name not in given:
-            raise InputError(f"{where}: weights= lacks {name!r}")
-        array = np.asarray(given[name])
-        if array.shape != shape or array.dtype != as_dtype(entry["dtype"]).numpy:
-            raise InputError(
-                f"{where}: weight {name!r} must be {entry['dtype']}{list(shape)}, got "
-                f"{array.dtype}{list(array.shape)}"
-            )
-        if entry.get("packing") is not None:
-            view, order, panel = entry["packing"]
-            array = Packing(tuple(view), tuple(order), panel).apply(array)
-        raw = np.ascontiguousarray(array).tobytes()
-        block[entry["offset"] : entry["offset"] + len(raw)] = raw
-    return bytes(block)
 
 
 def _addresses(

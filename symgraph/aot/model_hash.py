@@ -26,5 +26,5 @@ def model_hash(graph: Graph, arrays: Mapping[str, Any], settings: Mapping[str, A
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        digest.update(array.tobytes())
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

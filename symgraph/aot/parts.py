@@ -15,6 +15,7 @@ from ..codegen.llvm.stack import stack_use
 from ..codegen.llvm.support import FUNCTIONS as SUPPORT
 from ..codegen.llvm.versions import join_entries
 from ..errors import TargetError
+from ..files import Content
 from . import description as sealed
 from .archive import write_archive
 from .budgets import check_stack, check_text
@@ -24,6 +25,7 @@ from .header_entries import entries_header
 from .header_state import state_header, state_of
 from .kinds import ADAPTERS
 from .object_file import read_object
+from .pack_entry import pack_header, weights_functions
 from .packaging import (
     adapter_files,
     cmake_config,
@@ -39,11 +41,15 @@ from .wheel import wheel, wheel_name
 class Parts:
     """The files of one artefact, made one after the other.
 
-    `entries` are its functions by name; an artefact with one function calls it "run".
+    `entries` are its functions by name; an artefact with one function calls it "run".  `pack` is
+    the one that packs parameters into weights.
     """
 
-    def __init__(self, entries: dict[str, EntryPoint], prefix: str) -> None:
+    def __init__(
+        self, entries: dict[str, EntryPoint], prefix: str, pack: EntryPoint | None = None
+    ) -> None:
         self.entries = entries
+        self.pack = pack
         self.prefix = prefix
         first = next(iter(entries.values()))
         self.request, self.platform = first.request, first.platform
@@ -59,17 +65,25 @@ class Parts:
         """That of the only entry; of several, that of the first one and all of them by name."""
         rows = {name: entry.description for name, entry in self.entries.items()}
         first = next(iter(rows.values()))
+        pack = {} if self.pack is None else {"pack": self.pack.description}
         if len(rows) == 1:
-            return first
+            return {**first, **pack}
         hashes = "".join(row["model_hash"] for row in rows.values()).encode()
         whole = {"prefix": self.prefix, "model_hash": hashlib.sha256(hashes).hexdigest()}
-        return {**first, **whole, "entries": rows}
+        return {**first, **whole, "entries": rows, **pack}
 
     @property
     def symbols(self) -> tuple[str, ...]:
         """Every exported function."""
-        rows = [entry.description["symbols"].values() for entry in self.entries.values()]
-        return tuple(symbol for row in rows for symbol in row)
+        rows = [entry.description["symbols"].values() for entry in self._every]
+        checks = self.request.weights != "embedded" and self.block
+        more = (f"{self.prefix}_check_weights", f"{self.prefix}_hash") if checks else ()
+        return (*(symbol for row in rows for symbol in row), *more)
+
+    @property
+    def _every(self) -> tuple[EntryPoint, ...]:
+        """The entries, and the one that packs."""
+        return (*self.entries.values(), *([] if self.pack is None else [self.pack]))
 
     def _object(self) -> bytes:
         """Compiled, with the weights put in, described and sealed; nothing in it is undefined."""
@@ -88,6 +102,8 @@ class Parts:
             support = (*support, *missing)
         if self.request.weights == "embedded" and self.block:
             body = shipped.with_weights(body, self.prefix, self.block)
+        if self.pack is not None and self.pack.block:
+            body = shipped.with_weights(body, self.pack.home, self.pack.block)
         if is_wasm:
             body = sealed.with_custom_section(body, encoded)
         return sealed.seal(body)
@@ -103,9 +119,10 @@ class Parts:
     def _text(self, description: bytes, support: tuple[str, ...]) -> str:
         """The module of the object."""
         parts = []
-        for number, entry in enumerate(self.entries.values()):
+        for number, entry in enumerate(self._every):
             own = (description, support) if number == 0 else (b"", ())
-            parts.append((entry.text(*own, number == 0), entry.signature.prefix))
+            has_weights = number == 0 or entry is self.pack
+            parts.append((entry.text(*own, has_weights), entry.signature.prefix))
         return join_entries(parts)
 
     def _least_machine(self) -> Machine:
@@ -124,9 +141,9 @@ class Parts:
         }
         return {**self.description, "object": found}
 
-    def files(self) -> dict[str, tuple[str, bytes]]:
+    def files(self) -> dict[str, tuple[str, Content]]:
         """The name and the content of each file by its kind."""
-        name = self.request.path.name
+        name, first = self.request.path.name, next(iter(self.entries.values()))
         library = f"{name}.a" if "a" in self.request.emit else f"{name}.o"
         texts: dict[str, tuple[str, Callable[[], str]]] = {
             "h": (f"{name}.h", self._header),
@@ -141,7 +158,7 @@ class Parts:
             "a": self._archive,
             "so": self._shared,
         }
-        made: dict[str, tuple[str, bytes]] = {}
+        made: dict[str, tuple[str, Content]] = {}
         for kind in self.request.emit:
             if kind in ("so", "whl"):
                 self.request.progress("shared library")
@@ -155,7 +172,7 @@ class Parts:
             else:
                 made[kind] = (f"{name}.{kind}", objects[kind]())
         if self.request.weights == "file":
-            made["weights"] = (f"{name}.weights", weights_file(self.signature, self.block))
+            made["weights"] = (f"{name}.weights", weights_file(self.signature, first.whole))
         return made
 
     def _header(self) -> str:
@@ -164,7 +181,18 @@ class Parts:
         signatures = [entry.signature for entry in self.entries.values()]
         states = [state_of(e.request, e.signature) for e in self.entries.values()]
         shared = entries_header(self.prefix, signatures)
-        return "\n".join([*parts, *shared, *state_header(self.prefix, signatures, states)])
+        pointer = self.platform.pointer_bits // 8
+        state = state_header(self.prefix, signatures, states, pointer)
+        return "\n".join([*parts, *shared, *state, *self._weights_header(stack)])
+
+    def _weights_header(self, stack: dict[str, Any]) -> list[str]:
+        """What packs and checks the weights, where they are not in the object."""
+        if self.pack is None:
+            return []
+        kind, pack = self.request.weights, self.pack
+        functions = weights_functions(self.prefix, kind)
+        packing = pack_header(self.prefix, self.signature, pack.signature, kind)
+        return [*functions, pack.header(stack), *packing]
 
     def _cpp_header(self, header: str) -> str:
         return "\n".join(cpp_header(e.signature, header) for e in self.entries.values())

@@ -44,6 +44,8 @@ class Request:
     selftest: bool
     options: Options
     progress: Callable[[str], None] = lambda stage: None
+    alone: bool = False
+    """Nothing in the object shares work among threads."""
 
     def special_extents(self) -> list[dict[str, int]]:
         """Every combination of the sizes that get a version of their own."""
@@ -238,4 +240,6 @@ def request(
         selftest=selftest,
         options=chosen.with_(target="llvm", platform=target),
         progress=progress if progress is not None else (lambda stage: None),
+        # The number of threads of this process's environment says nothing about the object's.
+        alone=chosen.threads == 1 and (options is not None or "threads" in changes),
     )

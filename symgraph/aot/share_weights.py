@@ -22,9 +22,13 @@ from ..ir.program import ConstantData, KernelStep, Program, ProgramBuffer
 from ..kernel.form import Form, blocked_form, packed_form, plain_form
 from ..kernel.ir import Kernel
 from ..kernel.transform.repack import repack
+from .recipes import parameters_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Content = tuple[str, tuple[int, ...], bytes]
+Content = tuple[str, tuple[int, ...], bytes, tuple[str, ...]]
+"""The type, shape and bytes of an array, and the parameters that it follows from where others may
+take their places: equal numbers of different ones are not the same."""
+
 Key = tuple[Content, int]
 
 
@@ -125,12 +129,13 @@ def _forms(data: ConstantData) -> Iterator[tuple[Content, Form]]:
         if len(shape) >= 4 and shape[-1] == shape[-2]:
             candidates.append(blocked_form(shape, ((1, shape[-2]), (0, shape[-1]))))
     for form in candidates:
-        yield _content(form.restore(data.array)), form
+        yield _content(data, form.restore(data.array)), form
 
 
-def _content(array: Array) -> Content:
+def _content(data: ConstantData, array: Array) -> Content:
     raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return array.dtype.str, array.shape, hashlib.sha256(raw.data).digest()
+    digest = hashlib.sha256(raw.data).digest()
+    return array.dtype.str, array.shape, digest, parameters_of(data.recipe)
 
 
 def _changed(
@@ -179,7 +184,7 @@ def _with_all_constants(programs: Sequence[Program]) -> list[Program]:
     for program in programs:
         mine: dict[Key, ConstantData] = {}
         for data in program.constants:
-            what, number = _content(data.array), 0
+            what, number = _content(data, data.array), 0
             # A program may hold equal arrays twice, and swapped weights may differ in them.
             while (what, number) in mine:
                 number += 1

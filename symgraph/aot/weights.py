@@ -15,56 +15,85 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from ..errors import FormatError
-from ..ir.program import Program, constant_layout
+from ..codegen.llvm.weights_check import WEIGHTS_MAGIC
+from ..errors import FormatError, TargetError
+from ..ir.program import ConstantData, Program, constant_layout
 from ..kernel.dtypes import as_dtype
+from ..kernel.packing import Packing
 from .signature import ALIGNMENT, Signature, Weight
 
-MAGIC = b"symgraph weight\0"
+MAGIC = WEIGHTS_MAGIC
 HEADER_NBYTES = 4096
 _HEADER = struct.Struct("<16s32s32sQ")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The weights of all versions of a program; `starts` is where each version's begin."""
+    """The weights of all versions of a program; `starts` is where each version's begin, `sources`
+    are the constants that `arrays` hold, `digest` is the SHA-256 of the bytes."""
 
-    data: bytes
+    data: bytearray
     starts: tuple[int, ...]
     arrays: tuple[Weight, ...]
+    sources: tuple[ConstantData, ...]
+    digest: bytes
 
 
 def weights_block(programs: Sequence[Program]) -> Block:
     """The weights of every version; versions with the same weights share them."""
-    data, starts, arrays = b"", [], []
+    data, starts, arrays = bytearray(), [], []
+    sources: list[ConstantData] = []
     known: dict[bytes, int] = {}
     for program in programs:
         own, rows = _one_block(program)
-        if own not in known:
-            known[own] = len(data)
+        digest = hashlib.sha256(own).digest()
+        if digest not in known:
+            known[digest] = len(data)
             arrays += [replace(row, offset=row.offset + len(data)) for row in rows]
-            data += own
-        starts.append(known[own])
-    return Block(data, tuple(starts), tuple(arrays))
+            sources += program.constants
+            data = data + own if data else own
+        starts.append(known[digest])
+    whole = next(iter(known)) if len(known) == 1 else hashlib.sha256(data).digest()
+    return Block(data, tuple(starts), tuple(arrays), tuple(sources), whole)
 
 
-def _one_block(program: Program) -> tuple[bytes, list[Weight]]:
+MOST_EMBEDDED = (1 << 31) - (1 << 26)
+"""Code reaches data up to 2 GiB away; some of that is for the code itself."""
+
+
+def refuse_too_large(nbytes: int, weights: str, platform: str, pointer_bits: int) -> None:
+    """Raises: TargetError for weights that the code could not address."""
+    if weights == "embedded" and nbytes > MOST_EMBEDDED:
+        raise TargetError(
+            f"export: {nbytes:,} bytes of weights cannot be embedded in one object: code for "
+            f"{platform} reaches {MOST_EMBEDDED:,} bytes of data; use weights='file' (mapped) or "
+            f"weights='pointer', which have no such limit"
+        )
+    if pointer_bits == 32 and nbytes >= 1 << 31:
+        raise TargetError(
+            f"export: {nbytes:,} bytes of weights do not fit into the memory of {platform}, which "
+            f"has 32-bit addresses"
+        )
+
+
+def _one_block(program: Program) -> tuple[bytearray, list[Weight]]:
     """Every constant of a program at its offset."""
     offsets, nbytes = constant_layout(program, ALIGNMENT)
     block, rows = bytearray(nbytes), []
     for constant, offset in zip(program.constants, offsets, strict=True):
-        raw = np.ascontiguousarray(constant.array).tobytes()
+        raw = np.ascontiguousarray(constant.array).reshape(-1).view(np.uint8).data
         block[offset : offset + len(raw)] = raw
         name = constant.buffer.source or constant.buffer.name
         array = constant.array
         shape = array.shape if constant.packing is None else constant.original
         rows.append(Weight(name, as_dtype(array.dtype), shape, offset, constant.packing))
-    return bytes(block), rows
+    return block, rows
 
 
 def layout_digest(signature: Signature) -> bytes:
@@ -73,11 +102,22 @@ def layout_digest(signature: Signature) -> bytes:
     return hashlib.sha256(json.dumps(rows).encode()).digest()
 
 
-def weights_file(signature: Signature, block: bytes) -> bytes:
-    """The bytes of NAME.weights."""
-    digest = hashlib.sha256(block).digest()
-    header = _HEADER.pack(MAGIC, layout_digest(signature), digest, len(block))
-    return header.ljust(HEADER_NBYTES, b"\0") + block
+def weights_file(signature: Signature, block: Block) -> tuple[bytes, bytearray]:
+    """The bytes of NAME.weights, in two pieces."""
+    return weights_header(layout_digest(signature), block.digest, len(block.data)), block.data
+
+
+def weights_header(layout: bytes, digest: bytes, nbytes: int) -> bytes:
+    """What stands before the block in a file."""
+    return _HEADER.pack(MAGIC, layout, digest, nbytes).ljust(HEADER_NBYTES, b"\0")
+
+
+def packed_shape(row: Mapping[str, Any]) -> tuple[int, ...]:
+    """The shape in memory of an array of the description."""
+    if row.get("packing") is None:
+        return tuple(row["shape"])
+    view, order, panel = row["packing"]
+    return Packing(tuple(view), tuple(order), panel).shape
 
 
 def check_weights_file(data: bytes | memoryview, layout: bytes, where: str) -> None:
@@ -91,5 +131,5 @@ def check_weights_file(data: bytes | memoryview, layout: bytes, where: str) -> N
         raise FormatError(
             f"{where}: truncated: {len(data)} bytes, expected {HEADER_NBYTES + nbytes}"
         )
-    if hashlib.sha256(data[HEADER_NBYTES:]).digest() != digest:
+    if hashlib.sha256(memoryview(data)[HEADER_NBYTES:]).digest() != digest:
         raise FormatError(f"{where}: damaged: the hash of the weights does not match")

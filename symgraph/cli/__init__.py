@@ -8,7 +8,21 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import UserError
-from . import compile, demo, devices, draw, inspect, memory, run, summary, test, time, train, verify
+from . import (
+    cache,
+    compile,
+    demo,
+    devices,
+    draw,
+    inspect,
+    memory,
+    run,
+    summary,
+    test,
+    time,
+    train,
+    verify,
+)
 from .command import Command
 
 COMMANDS: tuple[Command, ...] = (
@@ -24,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     test.COMMAND,
     time.COMMAND,
     devices.COMMAND,
+    cache.COMMAND,
 )
 
 DESCRIPTION = """\

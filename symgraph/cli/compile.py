@@ -9,8 +9,10 @@ from typing import Any
 from ..aot import export
 from ..aot.kinds import KINDS
 from ..errors import InputError
+from ..ir.symbol import Group
 from .arrays import parameters
 from .command import Command, add_algorithms, add_model, given_shapes
+from .entries import add_entries, entries_arguments, given_entries, given_state
 from .model_argument import load_model
 from .progress import Progress
 from .train_step import (
@@ -41,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-o", "--out", metavar="FOLDER", default="build", help="where to write (default: build)"
     )
     parser.add_argument("--name", metavar="NAME", help="of the files and of the C functions")
+    add_entries(parser)
     parser.add_argument(
         "--emit",
         default="o,h,json",
@@ -62,6 +65,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--selftest", action="store_true", help="put a test of every operator into the object"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        choices=(1,),
+        help="1: for the calling thread alone, without what shares work among threads",
     )
     parser.add_argument(
         "--strict", action="store_true", help="the same bits on every processor (slower)"
@@ -97,19 +106,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    model = load_model(arguments.model)
-    name = arguments.name or Path(arguments.model.rpartition(":")[2]).stem
     shapes = given_shapes(arguments.shape)
     kinds = tuple(kind for kind in arguments.emit.split(",") if kind)
     is_step = KIND in kinds
-    if is_step:
+    entries = given_entries(arguments.model, arguments.entry)
+    name = arguments.name or Path(arguments.model.rpartition(":")[2]).stem
+    model = Group([]) if entries else load_model(arguments.model)
+    if is_step and (entries or arguments.state):
+        option = "--entry" if entries else "--state"
+        raise InputError(f"{option} has no meaning for a training step (--emit {KIND})")
+    if entries:
+        refuse_options(arguments)
+        what = entries_arguments(entries, arguments, shapes)
+    elif is_step:
         name += SUFFIX
         kinds = tuple(kind for kind in kinds if kind != KIND) or ("o", "h", "json")
         what = step_arguments(model, arguments, shapes)
     else:
         refuse_options(arguments)
         params = parameters(model, arguments.params, shapes, arguments.seed)
-        what = {"outputs": model, "params": params, "shapes": shapes}
+        state = given_state(arguments.state)
+        what = {"outputs": model, "params": params, "shapes": shapes, "state": state}
     story = Progress(f"compiling {name} for {arguments.target}")
     artifact = export(
         path=Path(arguments.out) / name,
@@ -124,6 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
         budgets=given_budgets(arguments),
         progress=story.stage,
         **({} if arguments.algorithms is None else {"algorithms": arguments.algorithms}),
+        **({} if arguments.threads is None else {"threads": arguments.threads}),
         **what,
     )
     print(artifact)
@@ -191,6 +209,7 @@ Writes NAME.o (needs nothing: no runtime, no library), NAME.h (C11 and C++) and 
   symgraph compile lenet5 --params lenet.safetensors --target aarch64-linux --dim N=1..32
   symgraph compile net.py:model --emit a,h --weights file
   symgraph compile lenet5 --emit train-step --optimizer sgd --momentum 0.9
+  symgraph compile net.py --entry prefill=prefill --entry step=step --state cache=next_cache
 """,
     configure,
     run,

@@ -58,13 +58,13 @@ class Executable:
         self,
         program: Program,
         runner: Runner,
-        text: str,
+        text: str | Callable[[], str],
         bound: Mapping[str, Array] | None = None,
         target: str = "",
     ) -> None:
         self.program = program
         self.target = target
-        self.text = text
+        self._text = text
         self._runner = runner
         self._bound = dict(bound or {})
         self._free = tuple(p for p in program.inputs if p.name not in self._bound)
@@ -76,6 +76,14 @@ class Executable:
     @property
     def name(self) -> str:
         return self.program.name
+
+    @property
+    def text(self) -> str:
+        """The program in the target's language; made when first asked for where it was not needed
+        to load the program."""
+        if not isinstance(self._text, str):
+            self._text = self._text()
+        return self._text
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -144,7 +152,7 @@ class Executable:
             raise TargetError(
                 f"{self.name}: target {self.target!r} does not choose threads; compile for llvm"
             )
-        return Executable(self.program, change(threads), self.text, self._bound, self.target)
+        return Executable(self.program, change(threads), self._text, self._bound, self.target)
 
     def bind(self, inputs: Mapping[str, Any], out: Any) -> Callable[[], None]:
         """A call without arguments that reads these arrays and writes those, every time.

@@ -10,7 +10,8 @@ import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -71,6 +72,28 @@ class Target(Protocol):
 
     def load(self, program: Program, text: str, options: Options) -> Runner:
         """Make the text runnable in this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a target needs beside a program to run it: machine code, and frozen data about it."""
+
+    body: bytes
+    layout: Any
+
+
+@runtime_checkable
+class StorableTarget(Target, Protocol):
+    """A target whose finished programs can be kept on disk: `load` in two halves."""
+
+    def code_key(self, options: Options) -> str:
+        """All that machine code depends on beside the program and the options."""
+
+    def build(self, program: Program, text: str, options: Options) -> Built:
+        """Machine code for the text."""
+
+    def start(self, program: Program, built: Built, options: Options) -> Runner:
+        """Make what was built runnable in this process."""
 
 
 _registered: dict[str, Target] = {}

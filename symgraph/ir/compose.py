@@ -18,9 +18,9 @@ from .op import Constant
 
 
 def literal(value: Value) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]] | None:
-    """The number of a constant with no axes, which is written into the expressions that read it."""
+    """The number of a literal, which is written into the expressions that read it."""
     op = value.node.op
-    return op.value if isinstance(op, Constant) and op.value.ndim == 0 else None
+    return op.value if isinstance(op, Constant) and op.is_literal else None
 
 
 def literal_tensor(number: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Compute:

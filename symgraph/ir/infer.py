@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+import numpy as np
+
 from ..errors import DTypeError, ShapeError
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar, Unknown
@@ -291,6 +293,19 @@ class Unifier:
             )
         return dtype
 
+    def holding(self, dtype: DTypeView, number: int) -> DTypeView:
+        """A dtype that, where it is known to be an integer, has the number among its values."""
+        known = dtype.known
+        if known is not None and known.is_integer:
+            range = np.iinfo(known.numpy)
+            if not range.min <= number <= range.max:
+                self._fail(
+                    DTypeError,
+                    f"the number {number} does not fit in {known} ({range.min} to {range.max}); "
+                    "convert its partner with sg.cast",
+                )
+        return dtype
+
     def integer(self, dtype: DTypeView, what: str = "x") -> DTypeView:
         """A dtype that must be an integer where it is known."""
         known = dtype.known
@@ -535,8 +550,11 @@ class Unifier:
         raise error("\n".join(lines))
 
     def _describe(self, node: Node) -> str:
+        roles = node.op.argument_names(len(node.inputs))
         arguments = ", ".join(
-            f"{self._name(v.node) or value_name(v)}: {self._type_text(v)}" for v in node.inputs
+            f"{self._name(v.node) or (role if v.node.is_variable else value_name(v))}"
+            f": {self._type_text(v)}"
+            for v, role in zip(node.inputs, roles, strict=True)
         )
         hidden = node.op.subgraph
         items = [
@@ -546,7 +564,8 @@ class Unifier:
         ]
         attributes = " {" + ", ".join(items) + "}" if items else ""
         place = f"       declared at {node.origin}" if str(node.origin) else ""
-        return f"{self._name(node) or 'it'} = {node.op.name}({arguments}){attributes}{place}"
+        result = f"{self._name(node)} = " if self._name(node) else ""
+        return f"{result}{node.op.name}({arguments}){attributes}{place}"
 
     def _type_text(self, value: Value) -> str:
         return str(self.type_of(value)) if value in self.shapes else str(value.type)
@@ -559,7 +578,9 @@ class Unifier:
                 continue
             value = node.inputs[names.index(name)]
             shape = self.type_of(value).shape
-            if shape is not None and -len(shape) <= int(axis) < len(shape):
+            if shape is None or not -len(shape) <= int(axis) < len(shape):
+                continue
+            if not isinstance(shape[int(axis)], Unknown):
                 source = value.node
                 what = "variable" if source.is_variable else source.op.name
                 label = f"{what} {self._name(source)}".strip()

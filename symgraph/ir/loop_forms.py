@@ -56,7 +56,7 @@ def _replaced(op: Scan, given: dict[str, Value]) -> dict[Value, Value]:
             mapping[own] = _zeros(own)
             continue
         constant = value.node.op
-        if name in op.captured and isinstance(constant, Constant) and constant.value.ndim == 0:
+        if name in op.captured and isinstance(constant, Constant) and constant.is_literal:
             mapping[own] = value
             continue
         earlier = first.setdefault((value, axes.get(name)), own)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .graph import Graph
     from .infer import DTypeView, ShapeView, Unifier
     from .layout import Layout
+    from .node import Node, Value
     from .symbol import Symbol
 
 Array = Any
@@ -373,6 +374,11 @@ class Constant(Op):
     value: np.ndarray[Any, Any]
     name: ClassVar[str] = "constant"
 
+    @property
+    def is_literal(self) -> bool:
+        """One number without axes that stays what it is: passes may look at it."""
+        return self.value.ndim == 0
+
     def infer_shape(self, u: Unifier) -> tuple[Any, ...]:
         return (tuple(self.value.shape),)
 
@@ -383,6 +389,30 @@ class Constant(Op):
 
     def reference(self) -> Any:
         return self.value
+
+
+@dataclass(frozen=True)
+class BoundParameter(Constant):
+    """A constant whose numbers were given at compile time, or follow from such.
+
+    `recipe` computes it from the variables that were given and from constants of the graph, where
+    other numbers are to be put in their places later; else None.
+    """
+
+    recipe: Value | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_literal(self) -> bool:
+        return self.recipe is None and self.value.ndim == 0
+
+    @property
+    def attribute_items(self) -> tuple[tuple[str, Any], ...]:
+        return (("value", self.value),)
+
+
+def recipe_of(node: Node) -> Value | None:
+    """How a constant follows from bound variables; None where it does not, or nobody asked."""
+    return node.op.recipe if isinstance(node.op, BoundParameter) else None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from ..kernel.ir import Kernel
 from ..kernel.packing import Packing
 from ..kernel.printer import Printer, kernel_text
 from ..kernel.transform.embed import Fixed
-from .node import Node
+from .node import Node, Value
 from .tensor_type import TensorType
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -96,13 +96,15 @@ class Port:
 class ConstantData:
     """An array that the program carries.
 
-    With `packing`, `array` is packed from one of `original` shape.
+    With `packing`, `array` is packed from one of `original` shape.  `recipe` tells how that one
+    follows from parameters, where that was asked for.
     """
 
     buffer: ProgramBuffer
     array: Array
     packing: Packing | None = None
     original: tuple[int, ...] = ()
+    recipe: Value | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -67,6 +67,9 @@ class Symbolic:
 
 
 Dim = int | Symbolic
+Bound = int | None
+Interval = tuple[Bound, Bound]
+Ranges = Mapping[Any, Interval]
 Env = Mapping["Atom", Any]
 
 
@@ -144,11 +147,19 @@ class LoopVar(_Numbered):
 class _Binary(Atom):
     a: Dim
     b: Dim
-    # Nested expressions are keys of many tables; hashing the whole tree each time is quadratic.
+    # Nested expressions are keys of many tables and share parts; going through the whole tree each
+    # time is quadratic.  So what was found of a part is kept with it.
     _hash: int = field(init=False, repr=False, compare=False)
+    _key: tuple[Any, ...] = field(init=False, repr=False, compare=False)
+    _bounds: Interval | None = field(init=False, repr=False, compare=False)
+
+    order = 0
+    """Place of the class in the order of atoms."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_hash", hash((type(self).__name__, self.a, self.b)))
+        object.__setattr__(self, "_key", (self.order, sort_key(self.a), sort_key(self.b)))
+        object.__setattr__(self, "_bounds", None)
 
     def __hash__(self) -> int:
         return self._hash
@@ -156,18 +167,30 @@ class _Binary(Atom):
     def __reduce__(self) -> Any:  # hashes of names differ from process to process
         return type(self), (self.a, self.b)
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return self._key
+
     def children(self) -> tuple[Dim, ...]:
         return (self.a, self.b)
+
+    def interval(self, a: Interval, b: Interval) -> Interval:
+        """Bounds of the value, given the operands'."""
+        raise NotImplementedError
 
 
 class FloorDiv(_Binary):
     """a // b, rounded towards minus infinity."""
 
     __slots__ = ()
+    order = 3
 
-    @property
-    def key(self) -> tuple[Any, ...]:
-        return (3, sort_key(self.a), sort_key(self.b))
+    def interval(self, a: Interval, b: Interval) -> Interval:
+        if isinstance(self.b, int) and self.b > 0:
+            low, high = (None if end is None else end // self.b for end in a)
+            return low, high
+        known = a[0] is not None and a[0] >= 0 and b[0] is not None and b[0] >= 0
+        return (0 if known else None), None
 
     def rebuild(self, children: tuple[Dim, ...]) -> Dim:
         return floordiv(*children)
@@ -183,10 +206,16 @@ class Mod(_Binary):
     """a % b with the sign of b."""
 
     __slots__ = ()
+    order = 4
 
-    @property
-    def key(self) -> tuple[Any, ...]:
-        return (4, sort_key(self.a), sort_key(self.b))
+    def interval(self, a: Interval, b: Interval) -> Interval:
+        (low, high), (low_b, high_b) = a, b
+        if low_b is None or low_b < 0:
+            return None, None
+        limit = None if high_b is None else high_b - 1
+        if low is not None and low >= 0 and high is not None and (limit is None or high < limit):
+            limit = high
+        return 0, limit
 
     def rebuild(self, children: tuple[Dim, ...]) -> Dim:
         return mod(*children)
@@ -202,10 +231,11 @@ class Minimum(_Binary):
     """The smaller of two expressions."""
 
     __slots__ = ()
+    order = 5
 
-    @property
-    def key(self) -> tuple[Any, ...]:
-        return (5, sort_key(self.a), sort_key(self.b))
+    def interval(self, a: Interval, b: Interval) -> Interval:
+        lows, highs = _ends(a, b)
+        return (min(lows) if len(lows) == 2 else None), (min(highs) if highs else None)
 
     def rebuild(self, children: tuple[Dim, ...]) -> Dim:
         return minimum(*children)
@@ -222,10 +252,11 @@ class Maximum(_Binary):
     """The larger of two expressions."""
 
     __slots__ = ()
+    order = 6
 
-    @property
-    def key(self) -> tuple[Any, ...]:
-        return (6, sort_key(self.a), sort_key(self.b))
+    def interval(self, a: Interval, b: Interval) -> Interval:
+        lows, highs = _ends(a, b)
+        return (max(lows) if lows else None), (max(highs) if len(highs) == 2 else None)
 
     def rebuild(self, children: tuple[Dim, ...]) -> Dim:
         return maximum(*children)
@@ -236,6 +267,12 @@ class Maximum(_Binary):
 
     def __repr__(self) -> str:
         return f"max({self.a}, {self.b})"
+
+
+def _ends(a: Interval, b: Interval) -> tuple[list[int], list[int]]:
+    """The known lower ends and the known upper ends."""
+    lows = [end for end in (a[0], b[0]) if end is not None]
+    return lows, [end for end in (a[1], b[1]) if end is not None]
 
 
 Monomial = tuple[Atom, ...]
@@ -580,70 +617,48 @@ def evaluate(dim: Dim, env: Mapping[Any, Any]) -> Any:
     return total
 
 
-Bound = int | None
-Ranges = Mapping[Any, "tuple[Bound, Bound]"]
-
-
-def bounds(dim: Dim, ranges: Ranges | None = None) -> tuple[Bound, Bound]:
+def bounds(dim: Dim, ranges: Ranges | None = None) -> Interval:
     """Inclusive interval that holds every value; None means unbounded on that side.
 
     `ranges` gives intervals of variables; named extents are at least 0 when not listed.
     """
+    return _bounds(dim, ranges, {}) if ranges else _bounds(dim, {}, None)
+
+
+def _bounds(dim: Dim, ranges: Ranges, known: dict[Dim, Interval] | None) -> Interval:
+    """`known` keeps what was found of nested parts; None where that is kept with the parts."""
     if isinstance(dim, int):
         return dim, dim
     if isinstance(dim, Atom):
-        return _atom_bounds(dim, ranges or {})
+        return _atom_bounds(dim, ranges, known)
     assert isinstance(dim, Sum)
     low: Bound = dim.constant
     high: Bound = dim.constant
     for monomial, coefficient in dim.terms:
-        interval: tuple[Bound, Bound] = (coefficient, coefficient)
+        interval: Interval = (coefficient, coefficient)
         for atom in monomial:
-            interval = _times(interval, _atom_bounds(atom, ranges or {}))
+            interval = _times(interval, _atom_bounds(atom, ranges, known))
         low = None if low is None or interval[0] is None else low + interval[0]
         high = None if high is None or interval[1] is None else high + interval[1]
     return low, high
 
 
-def _atom_bounds(atom: Atom, ranges: Ranges) -> tuple[Bound, Bound]:
+def _atom_bounds(atom: Atom, ranges: Ranges, known: dict[Dim, Interval] | None) -> Interval:
     if atom in ranges:
         return ranges[atom]
     if isinstance(atom, (DimVar, Unknown)):
         return 0, None
-    if isinstance(atom, FloorDiv) and isinstance(atom.b, int) and atom.b > 0:
-        low, high = bounds(atom.a, ranges)
-        return (None if low is None else low // atom.b), (None if high is None else high // atom.b)
-    if isinstance(atom, FloorDiv):
-        low, _ = bounds(atom.a, ranges)
-        low_b, _ = bounds(atom.b, ranges)
-        known = low is not None and low >= 0 and low_b is not None and low_b >= 0
-        return (0 if known else None), None
-    if isinstance(atom, Mod):
-        return _mod_bounds(atom, ranges)
-    if isinstance(atom, (Minimum, Maximum)):
-        return _extremum_bounds(atom, ranges)
-    return None, None
-
-
-def _mod_bounds(atom: Mod, ranges: Ranges) -> tuple[Bound, Bound]:
-    low_b, high_b = bounds(atom.b, ranges)
-    if low_b is None or low_b < 0:
+    if not isinstance(atom, _Binary):
         return None, None
-    low, high = bounds(atom.a, ranges)
-    inside = low is not None and low >= 0 and high is not None
-    limit = None if high_b is None else high_b - 1
-    if inside and high is not None and (limit is None or high < limit):
-        limit = high
-    return 0, limit
-
-
-def _extremum_bounds(atom: Minimum | Maximum, ranges: Ranges) -> tuple[Bound, Bound]:
-    (low_a, high_a), (low_b, high_b) = bounds(atom.a, ranges), bounds(atom.b, ranges)
-    lows = [x for x in (low_a, low_b) if x is not None]
-    highs = [x for x in (high_a, high_b) if x is not None]
-    if isinstance(atom, Minimum):
-        return (min(lows) if len(lows) == 2 else None), (min(highs) if highs else None)
-    return (max(lows) if lows else None), (max(highs) if len(highs) == 2 else None)
+    found = atom._bounds if known is None else known.get(atom)
+    if found is None:
+        a, b = _bounds(atom.a, ranges, known), _bounds(atom.b, ranges, known)
+        found = atom.interval(a, b)
+        if known is None:
+            object.__setattr__(atom, "_bounds", found)
+        else:
+            known[atom] = found
+    return found
 
 
 def _times(a: tuple[Bound, Bound], b: tuple[Bound, Bound]) -> tuple[Bound, Bound]:
@@ -661,22 +676,28 @@ def _times(a: tuple[Bound, Bound], b: tuple[Bound, Bound]) -> tuple[Bound, Bound
 
 def simplify(dim: Dim, ranges: Ranges) -> Dim:
     """Drop divisions, remainders and extrema that the intervals of the variables decide."""
+    known: dict[Dim, Interval] = {}
+    done: dict[Atom, Dim] = {}
 
     def decide(atom: Atom) -> Dim | None:
-        children = atom.children()
-        if not children:
+        if not atom.children():
             return None
-        new = tuple(simplify(child, ranges) for child in children)
+        if atom not in done:
+            done[atom] = decided(atom, tuple(transform(c, decide) for c in atom.children()))
+        return done[atom]
+
+    def decided(atom: Atom, new: tuple[Dim, ...]) -> Dim:
         if isinstance(atom, (FloorDiv, Mod)):
             return _simplify_division(atom, new[0], new[1], ranges)
         if isinstance(atom, (Minimum, Maximum)):
-            low, high = bounds(add(new[0], mul(new[1], -1)), ranges)
+            low, high = _bounds(add(new[0], mul(new[1], -1)), ranges, known)
             pick = isinstance(atom, Minimum)
             if high is not None and high <= 0:
                 return new[0] if pick else new[1]
             if low is not None and low >= 0:
                 return new[1] if pick else new[0]
-        return atom.rebuild(new)
+        same = all(a is b for a, b in zip(new, atom.children(), strict=True))
+        return atom if same else atom.rebuild(new)
 
     return transform(dim, decide)
 

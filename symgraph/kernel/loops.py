@@ -334,12 +334,18 @@ def _loads_with_context(expr: Expr) -> list[tuple[Load, tuple[Axis, ...]]]:
 
 
 def _is_epilogue(use: _Use) -> bool:
-    """The reader uses each element of the reduction exactly once, outside any reduction."""
-    variables = [a.var for a in use.reader.axes if a.extent != 1]
-    taken = [d for d in use.load.index if isinstance(d, LoopVar)]
-    rest = [d for d in use.load.index if not isinstance(d, LoopVar)]
-    once = len(set(taken)) == len(taken) and set(variables) <= set(taken)
-    return not use.reduced and once and rest == [0] * len(rest)
+    """The reader uses each element of the reduction exactly once, outside any reduction.
+
+    Its loops have the extents of the reduction's axes: a join reads its first part at its own
+    index too, but beyond the part's end it reads nothing, and there would be nothing to sum.
+    """
+    extents = {a.var: a.extent for a in use.reader.axes}
+    places = list(zip(use.load.index, use.load.tensor.shape, strict=True))
+    taken = [d for d, _ in places if isinstance(d, LoopVar)]
+    moving = {variable for variable, extent in extents.items() if extent != 1}
+    once = len(set(taken)) == len(taken) and moving <= set(taken)
+    fits = all(extents.get(d) == e if isinstance(d, LoopVar) else d == 0 for d, e in places)
+    return not use.reduced and once and fits
 
 
 def _reads_once(use: _Use) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..errors import ShapeError
 from ..ir.graph import Graph
 from ..ir.node import Node, Value
-from ..ir.op import Constant, Variable
+from ..ir.op import Constant, Variable, recipe_of
 from ..ir.parts import cut_offsets, is_made, join_offsets, viewed
 from ..ir.program import (
     Check,
@@ -143,7 +143,7 @@ class _Lowering:
         if isinstance(node.op, Constant):
             buffer = ProgramBuffer(self.unique(name), _closed(node, 0), "constant", source=name)
             self.buffers[node[0]] = buffer
-            self.add_constant(ConstantData(buffer, node.op.value))
+            self.add_constant(ConstantData(buffer, node.op.value, recipe=recipe_of(node)))
             return
         if node.op.is_view:
             source = self.buffers[node.inputs[0]]

@@ -20,7 +20,7 @@ from typing import Protocol
 from ..errors import InternalError, ShapeError
 from ..ir.compose import apply_forward, literal, literal_tensor
 from ..ir.node import Node, Value
-from ..ir.op import Constant
+from ..ir.op import Constant, recipe_of
 from ..ir.program import ConstantData, KernelStep, ProgramBuffer, RepeatStep, Step
 from ..ir.scan import Scan
 from ..ir.tensor_type import TensorType
@@ -171,7 +171,7 @@ class _Loop:
     def _constant(self, node: Node, label: str) -> ProgramBuffer:
         assert isinstance(node.op, Constant)
         buffer = ProgramBuffer(self.names.unique(label), node.types[0], "constant", source=label)
-        self.names.add_constant(ConstantData(buffer, node.op.value))
+        self.names.add_constant(ConstantData(buffer, node.op.value, recipe=recipe_of(node)))
         return buffer
 
     def _view(self, node: Node, label: str) -> None:

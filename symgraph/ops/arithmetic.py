@@ -61,6 +61,8 @@ class Scalar(Op):
         cell = u.unknown_dtype("value")
         if isinstance(self.value, float):
             u.floating(cell, f"the partner of the number {self.value}")
+        else:
+            u.holding(cell, int(self.value))
         return (cell,)
 
     def typed(self, outs: Sequence[TensorType]) -> Op:

@@ -98,7 +98,7 @@ def make(name: str, *inputs: Any, **attributes: Any) -> Symbol:
 def literal(symbol: Symbol) -> int | float | bool | None:
     """The number that a symbol without axes stands for, None when it is not constant."""
     op = symbol.node.op
-    if isinstance(op, Constant) and op.value.ndim == 0:
+    if isinstance(op, Constant) and op.is_literal:
         return op.value.item()  # type: ignore[no-any-return]
     return getattr(op, "value", None) if op.name == "scalar" else None
 

@@ -324,7 +324,10 @@ class Split(Op):
 def _several(inputs: Any, what: str) -> tuple[Any, ...]:
     if isinstance(inputs, Symbol):
         raise InputError(f"{what}: give the inputs as a list, as in {what}([x, y])")
-    return tuple(inputs)
+    found = tuple(inputs)
+    if not found:
+        raise InputError(f"{what} needs at least one input, got an empty list")
+    return found
 
 
 @specified_by(Concat)

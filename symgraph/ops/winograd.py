@@ -197,9 +197,11 @@ class WinogradWeights(_Winograd):
         return compute((form.size, form.size, *w.shape[:2]), element)
 
     def reference(self, w: Array) -> Any:
-        _, g, _ = self.form.matrices()
-        wide = np.kron(g, g) @ w.reshape(-1, TAPS * TAPS).T.astype(np.float64)
-        return wide.astype(w.dtype).reshape(self.form.size, self.form.size, *w.shape[:2])
+        """In the order of `forward`, so that weights packed by shipped code have the same bits."""
+        taps = [[w[:, :, p, q].astype(np.float64) for q in range(TAPS)] for p in range(TAPS)]
+        return np.stack([np.stack(row) for row in both_axes(self.form.weights, taps)]).astype(
+            w.dtype
+        )
 
 
 @register

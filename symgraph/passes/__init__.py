@@ -71,13 +71,15 @@ def preparation(
     shapes: Mapping[str, Any],
     dtypes: Mapping[str, Any],
     constants: Mapping[str, Any],
+    keep_recipes: bool = False,
 ) -> tuple[Pass, ...]:
     """What every level needs: the variables of the result are the program's interface.
 
-    `constants` are arrays to be bound.
+    `constants` are arrays to be bound; with `keep_recipes` other numbers may take their places.
     """
     form: Pass = ExpandComposites() if training else InferenceForm()
-    return (InferTypes(shapes, dtypes, constants), BindParameters(constants), form)
+    bind = BindParameters(constants, keep_recipes)
+    return (InferTypes(shapes, dtypes, constants), bind, form)
 
 
 def optimisation(

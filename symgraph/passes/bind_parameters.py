@@ -11,25 +11,24 @@ import numpy as np
 from ..errors import DTypeError, ShapeError
 from ..ir.graph import Graph
 from ..ir.node import Node, Value
-from ..ir.op import Constant
+from ..ir.op import BoundParameter
 from ..kernel import dims
 from ..kernel.dtypes import as_dtype
 from .manager import Fact, Pass
 
 
 @dataclass(frozen=True)
-class BoundParameter(Constant):
-    """A constant whose numbers were given at compile time, or follow from such."""
-
-
-@dataclass(frozen=True)
 class BindParameters(Pass):
     """%w: f32[3,5] = variable {role=parameter}   ->   %w: f32[3,5] = constant() {value=<...>}
+
+    With `keep_recipes` constants remember how they follow from the variables, and no pass looks at
+    their numbers: others may be put in their places later.
 
     Raises: ShapeError or DTypeError naming the parameter, expected and got.
     """
 
     arrays: Mapping[str, Any] = field(default_factory=dict)
+    keep_recipes: bool = False
     name: ClassVar[str] = "bind_parameters"
     requires: ClassVar[Fact] = Fact.NAMED | Fact.TYPED
     # The variables of the graphs before and after differ, so their numbers cannot be compared.
@@ -46,7 +45,8 @@ class BindParameters(Pass):
             if not node.is_variable or name not in self.arrays:
                 return None
             array = checked_array(node, name, np.asarray(self.arrays[name]))
-            return Node(BoundParameter(array), (), node.types, node.name, node.origin, node.scope,
+            op = BoundParameter(array, node[0] if self.keep_recipes else None)
+            return Node(op, (), node.types, node.name, node.origin, node.scope,
                         node.attributes, node.serial).values  # fmt: skip
 
         return graph.rewrite(bind)

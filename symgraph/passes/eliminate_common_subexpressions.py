@@ -12,8 +12,7 @@ import numpy as np
 
 from ..ir.graph import Graph
 from ..ir.node import Node, Value
-from ..ir.op import Constant, Op
-from .bind_parameters import BoundParameter
+from ..ir.op import BoundParameter, Constant, Op
 from .manager import Fact, Pass
 
 

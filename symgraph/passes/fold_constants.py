@@ -10,10 +10,9 @@ import numpy as np
 
 from ..ir.graph import Graph
 from ..ir.node import Node, Value
-from ..ir.op import Constant
+from ..ir.op import BoundParameter, Constant, recipe_of
 from ..ir.tensor_type import TensorType
 from ..kernel.dtypes import as_dtype
-from .bind_parameters import BoundParameter
 from .manager import Fact, Pass
 
 SMALL_BYTES = 4096
@@ -44,14 +43,24 @@ def _fold(node: Node, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
     if results is None:
         return None
     is_bound = any(isinstance(v.node.op, BoundParameter) for v in inputs)
+    recipes = _recipes(node, inputs)
     values = []
-    for type, result in zip(node.types, results, strict=True):
-        op = BoundParameter(result) if is_bound else Constant(result)
+    for type, result, recipe in zip(node.types, results, recipes, strict=True):
+        op = BoundParameter(result, recipe) if is_bound else Constant(result)
         name = node.name if len(results) == 1 else None
         more = {"serial": node.serial} if len(results) == 1 else {}
         values.append(Node(op, (), (type,), name, node.origin, node.scope, node.attributes,
                            **more)[0])  # fmt: skip
     return values
+
+
+def _recipes(node: Node, inputs: tuple[Value, ...]) -> Sequence[Value | None]:
+    """How each output follows from bound variables; None where nothing does."""
+    known = [recipe_of(value.node) for value in inputs]
+    if all(recipe is None for recipe in known):
+        return [None] * len(node.types)
+    ins = tuple(v if r is None else r for v, r in zip(inputs, known, strict=True))
+    return Node(node.op, ins, node.types, node.name, node.origin, node.scope).values
 
 
 def _is_foldable(node: Node, inputs: tuple[Value, ...]) -> bool:

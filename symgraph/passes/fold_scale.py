@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..ir.graph import Graph
 from ..ir.node import Node, Value
-from ..ir.op import Constant
-from ..ir.symbol import Symbol, constant
+from ..ir.op import Constant, Op, recipe_of
+from ..ir.symbol import Symbol
+from ..kernel.compute import Compute, Tensor, compute
 from .expand import replacement, to_fixpoint
 from .fold_constants import FoldConstants, evaluate
 from .manager import Fact, Pass
+
+if TYPE_CHECKING:
+    from ..ir.infer import ShapeView, Unifier
 
 Array = np.ndarray[Any, Any]
 
@@ -57,29 +61,27 @@ def _folded(op: Any, ins: tuple[Symbol, ...], single: tuple[bool, ...], node: No
     if not any(isinstance(v.node.op, Constant) for v in producer.inputs):
         return None
     rank = len(node.types[0].shape or ())
-    scale, shift = _along_axis(form.scale, rank), _along_axis(form.shift, rank)
-    axes = {axis for axis, _ in (scale, shift) if axis is not None}
+    found = [_along_axis(s, rank) for s in (form.scale, form.shift)]
+    axes = {axis for axis in found if axis is not None}
     if len(axes) > 1 or -1 in axes:
         return None
     axis = axes.pop() if axes else None
     inner = tuple(Symbol(v) for v in producer.inputs)
-    vectors = [_spread(v, axis, node) for _, v in (scale, shift)]
+    vectors = [_spread(s, axis, node) for s in (form.scale, form.shift)]
     return producer.op.absorb_affine(inner, axis, vectors[0], vectors[1])
 
 
-def _along_axis(symbol: Symbol | None, rank: int) -> tuple[int | None, Array | None]:
+def _along_axis(symbol: Symbol | None, rank: int) -> int | None:
     """The axis of the output along which a constant varies (None: nowhere, -1: not just one)."""
     if symbol is None:
-        return None, None
+        return None
     array = _constant(symbol)
     if array is None or array.ndim > rank:
-        return -1, None
+        return -1
     wide = [n for n, extent in enumerate(array.shape) if extent != 1]
     if not wide:
-        return None, array.reshape(())
-    if len(wide) > 1:
-        return -1, None
-    return rank - array.ndim + wide[0], array.reshape(-1)
+        return None
+    return rank - array.ndim + wide[0] if len(wide) == 1 else -1
 
 
 def _constant(symbol: Symbol) -> Array | None:
@@ -90,18 +92,46 @@ def _constant(symbol: Symbol) -> Array | None:
     if not node.inputs or not all(isinstance(v.node.op, Constant) for v in node.inputs):
         return None
     found = evaluate(node, [v.node.op.value for v in node.inputs])  # type: ignore[attr-defined]
-    if found is None or not np.isfinite(found[symbol.value.index]).all():
+    if found is None:
+        return None
+    # What other numbers may be put in the place of has one form for all of them.
+    is_open = any(recipe_of(v.node) is not None for v in node.inputs)
+    if not is_open and not np.isfinite(found[symbol.value.index]).all():
         return None
     return found[symbol.value.index]
 
 
-def _spread(value: Array | None, axis: int | None, node: Node) -> Symbol | None:
+@dataclass(frozen=True, slots=True)
+class AlongAxis(Op):
+    """The elements of x, of which at most one axis is longer than 1, as a vector; or the only one.
+
+    Shapes: x [1,...,n,...,1] -> [extent]; extent is n, or any where n is 1; None gives [].
+    Dtypes: any, kept.
+    """
+
+    extent: int | None
+
+    name = "along_axis"
+    folded_growth = 1 << 20
+
+    def infer_shape(self, u: Unifier, x: ShapeView) -> tuple[Any, ...]:
+        return (() if self.extent is None else (self.extent,),)
+
+    def forward(self, x: Tensor) -> Compute:
+        if self.extent is None:
+            return compute((), lambda: x[(0,) * len(x.shape)])
+        return compute((self.extent,), lambda i: x[tuple(0 if n == 1 else i for n in x.shape)])
+
+    def reference(self, x: Array) -> Any:
+        flat = np.asarray(x).reshape(-1)
+        return flat[0] if self.extent is None else np.broadcast_to(flat, (self.extent,))
+
+
+def _spread(symbol: Symbol | None, axis: int | None, node: Node) -> Symbol | None:
     """The constant as a vector along the axis, or one number where there is no axis."""
-    if value is None:
+    if symbol is None:
         return None
-    if axis is not None and value.ndim == 0:
-        shape = node.types[0].shape
-        extent = None if shape is None else shape[axis]
-        assert isinstance(extent, int), "the other constant along this axis has a fixed extent"
-        value = np.full((extent,), value)
-    return constant(value)
+    shape = node.types[0].shape
+    extent = None if axis is None or shape is None else shape[axis]
+    assert extent is None or isinstance(extent, int), "a constant along this axis has a fixed one"
+    return AlongAxis(extent)(symbol)  # type: ignore[no-any-return]

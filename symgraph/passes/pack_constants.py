@@ -71,5 +71,5 @@ class _Packer:
                 source=root.source or root.name,
             )  # fmt: skip
             shape = tuple(int(n) for n in data.array.shape)
-            self.made[root, packing] = ConstantData(buffer, array, packing, shape)
+            self.made[root, packing] = ConstantData(buffer, array, packing, shape, data.recipe)
         return self.made[root, packing]

@@ -19,7 +19,8 @@ from ..ir.program import KernelStep, Program, ProgramBuffer, RepeatStep, Step
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
 from ..kernel.ir import Alloc, Block, For, If, Stmt, Store, Update
-from .order_steps import OrderSteps, dims_at, eagerly, peak_of
+from .order_problem import dims_at
+from .order_steps import OrderSteps, eagerly, peak_of
 from .plan_memory import PlanMemory
 
 THRESHOLDS = 24

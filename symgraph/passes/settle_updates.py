@@ -20,7 +20,7 @@ from ..kernel.compute import compute
 from ..kernel.dtypes import as_dtype
 from ..kernel.in_place import in_place_pairs
 from ..kernel.ir import Buffer
-from .order_steps import dependences
+from .dependences import dependences
 
 
 @dataclass(frozen=True)

@@ -133,3 +133,51 @@ def test_other_numbers_keep_the_interface(tmp_path):
     second = sg.export(y, tmp_path / "b" / "net", params=other)
     names = [re.findall(r"net_interface_\w{8}", a.files["h"].read_text()) for a in (first, second)]
     assert names[0] == names[1] and names[0]
+
+
+LAYOUT = r"""
+#include "net.h"
+#include <stdio.h>
+
+int main(void)
+{
+    printf("%d %d %d\n", NET_INPUTS_X_OFFSET, NET_INPUTS_N_OFFSET, NET_INPUTS_BYTES);
+    printf("%d %d %d\n", NET_STATE_H_OFFSET, NET_STATE_C_OFFSET, NET_STATE_BYTES);
+    printf("%d %d\n", NET_INPUTS_X_ALIGNMENT, NET_INPUTS_ALIGNMENT);
+    printf("%d %d\n", SG_CONTEXT_WORKSPACE_BYTES_OFFSET, SG_CONTEXT_BYTES);
+    return 0;
+}
+"""
+
+
+@needs_cc
+def test_offsets_and_alignments_as_macros(tmp_path):
+    """Of every struct; the header itself asserts that they are true."""
+    x = sg.var("x", ("N", 3), "float16")
+    h, c = sg.var("h", ("N", 3), "float16"), sg.var("c", ("N", 3), "float16")
+    y = x * h + c
+    artifact = sg.export(y, tmp_path / "net", state={"h": y * 2, "c": c + 1})
+    program = build(artifact, LAYOUT)
+    done = subprocess.run([str(program)], capture_output=True, text=True, check=True)
+    fields = [t.field for t in artifact.signature.inputs]
+    x_at, n_at = 8 * fields.index("x"), 8 * len(fields)
+    assert done.stdout.splitlines()[0] == f"{x_at} {n_at} {n_at + 8}"
+    assert done.stdout.splitlines()[1:] == ["0 8 16", "2 8", "40 48"]
+
+
+@needs_cc
+def test_macros_of_32_bit_processors_are_true(tmp_path):
+    """A compiler for 32 bits has nothing to say either."""
+    compiler = next((c for c in ("arm-linux-gnueabihf-gcc", "arm-none-eabi-gcc")
+                     if shutil.which(c)), None)  # fmt: skip
+    if compiler is None:
+        pytest.skip("needs a compiler for 32-bit ARM")
+    y, params = perceptron()
+    target = "armv7-linux" if "linux" in compiler else "thumbv7em"
+    artifact = sg.export(y, tmp_path / "net", params=params, target=target)
+    text = artifact.files["h"].read_text()
+    assert "#define NET_INPUTS_N_OFFSET 8\n" in text and "#define NET_INPUTS_BYTES 16\n" in text
+    command = [compiler, "-std=c11", "-fsyntax-only", "-Wall", "-Werror", "-x", "c"]
+    done = subprocess.run([*command, str(artifact.files["h"])], capture_output=True, text=True,
+                          check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ import pytest
 import symgraph as sg
 from symgraph.cli import COMMANDS, main
 from symgraph.cli.command import given_shapes
+from symgraph.codegen import program_store
 from symgraph.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -365,3 +366,25 @@ def test_memory_as_json(folder: Path, capsys) -> None:
     assert data["planned"] == data["lower_bound"] == 320
     assert main(["memory", "net.py:small", "--at", "N"]) == 2
     assert "need NAME=EXTENT such as N=8, got 'N'" in capsys.readouterr().err
+
+
+def test_cache_tells_and_clears(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program_store, "KEEP_FROM_SECONDS", 0.0)
+    monkeypatch.setenv("SYMGRAPH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SYMGRAPH_CACHE_BYTES", "2500000")
+    assert main(["cache"]) == 0
+    assert "0 programs, 0.0 MB" in capsys.readouterr().out
+    x = sg.var("x", (3, 5))
+    sg.compile(sg.exp(x))
+    assert main(["cache"]) == 0
+    told = capsys.readouterr().out
+    assert "at most 2.5 MB" in told
+    assert "1 programs" in told
+    assert "1 objects" in told
+    assert main(["cache", "--clear"]) == 0
+    assert "0 programs, 0.0 MB\n  0 objects, 0.0 MB" in capsys.readouterr().out
+    monkeypatch.setenv("SYMGRAPH_CACHE", "")
+    assert main(["cache"]) == 0
+    assert "SYMGRAPH_CACHE is empty" in capsys.readouterr().out

@@ -193,3 +193,69 @@ def test_a_wheel_is_run_and_verified(net, tmp_path, capsys):
     assert main(["run", str(wheel)]) == 0
     assert main(["verify", net, str(wheel)]) == 0
     assert capsys.readouterr().out.count("ok ") == 4
+
+
+ENTRIES = """
+import symgraph as sg
+
+def parts(length):
+    x = sg.var("x", ("N", length, 6))
+    h, c = sg.var("h", ("N", 9)), sg.var("c", ("N", 9))
+    init = sg.initializers.Normal()
+    weights = [sg.parameter(n, s, init=init) for n, s in
+               (("w", (36, 6)), ("r", (36, 9)), ("b", (36,)))]
+    u, v = h, c
+    for t in range(length):
+        u, v = sg.lstm_cell(x[:, t], u, v, 9, *weights)
+    named = [sg.identity(s, name=n) for s, n in ((u, "h_next"), (v, "c_next"))]
+    return sg.linear(u, 4, name="out"), *named
+
+def prefill():
+    return parts(3)
+
+def step():
+    return parts(1)
+"""
+
+
+def test_several_entries_with_state(tmp_path, capsys):
+    """`--entry` and `--state`: the object is that of `sg.export` with the same arguments."""
+    file = tmp_path / "net.py"
+    file.write_text(ENTRIES)
+    command = ["compile", str(file), "-o", str(tmp_path / "cli"), "--entry", "prefill=prefill",
+               "--entry", f"step={file}:step", "--state", "h=h_next", "--state", "c=c_next",
+               "--target", "native", "--dim", "N=1..8"]  # fmt: skip
+    assert main(command) == 0
+    header = (tmp_path / "cli" / "net.h").read_text()
+    for text in ("net_prefill_run", "net_step_run", "net_state_place", "net_reset"):
+        assert text in header
+    found = sg.aot.load_entries(tmp_path / "cli" / "net.o", threads=1)
+    assert list(found) == ["prefill", "step"]
+    x = np.random.default_rng(0).normal(size=(2, 3, 6)).astype(np.float32)
+    h, c = np.zeros((2, 9), np.float32), np.zeros((2, 9), np.float32)
+    whole = found["prefill"](x=x, h=h.copy(), c=c.copy())
+    last = None
+    for t in range(3):
+        last = found["step"](x=np.ascontiguousarray(x[:, t : t + 1]), h=h, c=c)
+    np.testing.assert_allclose(whole[0], last[0], rtol=1e-5, atol=1e-6)
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--entry", "prefill"], "need NAME=FUNCTION such as encode=encode, got 'prefill'"),
+        (["--entry", "a=prefill", "--entry", "a=step"], "there are two entries 'a'"),
+        (["--entry", "a=nothing"], "has no 'nothing'; it has parts, prefill, step"),
+        (["--entry", "a=step", "--state", "h"], "need INPUT=OUTPUT such as h=h_next, got 'h'"),
+        (["--entry", "a=step", "--state", "z=h_next"], "updates or state has 'z'"),
+        (["--entry", "a=step", "--shape", "z=3"], "no entry has a variable 'z'"),
+        (["--entry", "a=step", "--emit", "train-step"], "--entry has no meaning for a training"),
+    ],
+)
+def test_mistakes_in_entries(arguments, message, tmp_path, capsys):
+    file = tmp_path / "net.py"
+    file.write_text(ENTRIES)
+    assert main(["compile", str(file), "-o", str(tmp_path / "out"), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -131,5 +131,18 @@ def test_a_mistake_in_a_part_is_told_of_the_whole() -> None:
     assert text[0] == (
         "mean: in its part divide: x must have a float dtype, got int32; convert with sg.cast"
     )
-    assert text[-1].startswith("  it = mean(counts: i32[2,3]) {axis=1, keepdims=False}")
+    assert text[-1].startswith("  mean(counts: i32[2,3]) {axis=1, keepdims=False}")
     assert text[-1].split("declared at ")[1].startswith("test_infer.py:")
+
+
+def test_what_has_no_name_is_told_by_its_role() -> None:
+    with pytest.raises(ShapeError) as caught:
+        sg.conv2d(sg.var("x", ("N", 3, 32, 31)), 4, kernel_size=3, groups=2)
+    assert "\n  conv2d(x: ?[N,3,32,31], weight: ?[4,?,3,3], bias: ?[4]) {" in str(caught.value)
+    assert "= ? comes from" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("dtype", "number"), [("uint8", 300), ("uint8", -1), ("int32", 2**31)])
+def test_a_number_must_fit_its_partner(dtype: str, number: int) -> None:
+    with pytest.raises(DTypeError, match=f"the number {number} does not fit in {dtype}"):
+        (sg.var("x", (3,), dtype) + number).infer_type()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,6 +68,12 @@ def test_einsum_contracts_many_operands_in_pairs() -> None:
 def test_one_symbol_is_no_list() -> None:
     with pytest.raises(InputError, match=r"give the inputs as a list"):
         sg.concat(sg.var("x", (2, 3)))
+
+
+@pytest.mark.parametrize("join", [sg.concat, sg.stack])
+def test_nothing_to_join(join: Any) -> None:
+    with pytest.raises(InputError, match=r"needs at least one input"):
+        join([])
 
 
 def test_ties_share_the_gradient_evenly() -> None:

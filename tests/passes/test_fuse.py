@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -249,3 +251,20 @@ def test_a_group_stores_nothing_that_nobody_reads() -> None:
     read = {b.root for s in f.program.steps for b in s.reads}
     read |= {p.buffer.root for p in f.program.outputs}
     assert [b.name for s in f.program.steps for b in s.writes if b.root not in read] == []
+
+
+@pytest.mark.parametrize("rows", [4, "N"])
+@pytest.mark.parametrize("join", ["concat", "pad"])
+def test_sums_are_not_made_past_the_end_of_the_part_they_fill(rows: Any, join: str) -> None:
+    x, w, other = sg.var("x", (rows, 5)), sg.var("w", (7, 5)), sg.var("other", (rows, 3))
+    part = sg.linear(x, 7, w, use_bias=False)
+    y = sg.concat([part, other], axis=1) if join == "concat" else sg.pad(part, ((0, 0), (0, 3)))
+    # Read by a contraction, so that the join is a value of its own.
+    y = sg.linear(y, 2, sg.var("v", (2, 10)), use_bias=False)
+    rng = np.random.default_rng(0)
+    shapes = y.infer_shape(x=(4, 5)).variables
+    given = {n: rng.normal(size=s).astype(np.float32) for n, s in shapes.items()}
+    beside = given.get("other", np.zeros((4, 3), np.float32))
+    wanted = np.concatenate([given["x"] @ given["w"].T, beside], axis=1) @ given["v"].T
+    result = sg.compile(y, target="interp", verify=2)(**given)
+    np.testing.assert_allclose(result, wanted, rtol=1e-5, atol=1e-5)

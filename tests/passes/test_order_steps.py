@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 
 import symgraph as sg
 from symgraph.ir.verify_program import check_plan
-from symgraph.passes.order_steps import OrderSteps, _Problem, best_order, dependences
+from symgraph.passes.dependences import dependences
+from symgraph.passes.order_problem import OrderProblem
+from symgraph.passes.order_steps import OrderSteps, best_order
 from symgraph.passes.plan_memory import PlanMemory
 from tests.property.graphs import Case, graphs
 from tests.support.toys import Exp, HostDouble, RowSum, SubtractRow
@@ -46,7 +48,7 @@ def wide(program):
 def test_a_branch_is_finished_before_the_next_one_begins() -> None:
     program = wide(compiled(two_branches()).program)
     large, small = 2304, 128
-    assert _Problem.of(program, 64).peak(range(len(program.steps))) == 2 * large + small
+    assert OrderProblem.of(program, 64).peak(range(len(program.steps))) == 2 * large + small
     found = best_order(program)
     # While the second large value is reduced, both sums are alive.
     assert (found.peak, found.proved) == (large + 2 * small, True)
@@ -106,7 +108,7 @@ def test_no_order_of_a_small_program_is_better(case: Case) -> None:
     program = compiled(*case.outputs).program.with_(plan=None)
     if len(program.steps) > 7:
         return
-    problem = _Problem.of(program, 64)
+    problem = OrderProblem.of(program, 64)
     best = min(problem.peak(order) for order in orders(program))
     worst = max(orders(program), key=problem.peak)
     shuffled = program.with_(steps=tuple(program.steps[n] for n in worst))
@@ -138,7 +140,7 @@ def test_without_time_the_order_is_still_valid_and_no_worse(limit: int) -> None:
     found = best_order(program, work_limit=limit)
     at = {step: n for n, step in enumerate(found.order)}
     assert all(at[b] < at[n] for n, s in enumerate(dependences(program)) for b in s)
-    assert found.bound <= found.peak <= _Problem.of(program, 64).peak(range(len(program.steps)))
+    assert found.bound <= found.peak <= OrderProblem.of(program, 64).peak(range(len(program.steps)))
     assert found.proved == (found.bound == found.peak)
 
 
@@ -153,4 +155,34 @@ def test_what_waits_for_the_way_back_counts_in_every_order() -> None:
     program = compiled(y, sg.var("z", (3,)) + 1.0, disable=("fuse",)).program
     found = best_order(program)
     assert found.proved and found.bound == found.peak >= 5 * 2304
-    assert _Problem.of(program, 64).least >= 5 * 2304
+    assert OrderProblem.of(program, 64).least >= 5 * 2304
+
+
+def test_sources_come_right_before_the_first_that_needs_them() -> None:
+    """Thirty sums of inputs that nobody orders: each waits for its product, none costs a state."""
+    y = sg.var("x", (17, 33))
+    for n in range(30):
+        y = Exp()(y) * RowSum()(sg.var(f"z{n}", (17, 33))).reshape((17, 1))
+    program = compiled(y, disable=("fuse", "order_steps")).program.with_(plan=None)
+    rank = {n: len(s.reads) and s.reads[0] not in [p.buffer for p in program.inputs]
+            for n, s in enumerate(program.steps)}  # fmt: skip
+    early = sorted(range(len(program.steps)), key=lambda n: (bool(rank[n]), n))
+    before = dependences(program)
+    assert all(early.index(b) < early.index(n) for n, s in enumerate(before) for b in s)
+    found = best_order(program.with_(steps=tuple(program.steps[n] for n in early)), work_limit=500)
+    assert found.proved
+    assert found.peak < OrderProblem.of(program, 64).peak(early)
+
+
+def test_the_limit_leaves_a_bound_that_holds() -> None:
+    """A bound proved in part lies between the first guess and the optimum."""
+    x = [sg.var(f"x{n}", (n + 3, 17)) for n in range(9)]
+    a = [Exp()(v) for v in x]
+    pairs = [RowSum()(sg.concat([a[i], a[(i * 4 + 1) % 9]], axis=0)) for i in range(9)]
+    total = sg.concat([*pairs, *(RowSum()(v) for v in a)], axis=0)
+    program = compiled(total, disable=("fuse", "order_steps")).program.with_(plan=None)
+    best = best_order(program, work_limit=10**6)
+    assert best.proved
+    bounds = [best_order(program, work_limit=limit) for limit in (0, 30, 300, 3000)]
+    assert all(b.bound <= best.peak <= b.peak for b in bounds)
+    assert [b.bound for b in bounds] == sorted(b.bound for b in bounds)

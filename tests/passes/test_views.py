@@ -24,7 +24,8 @@ from symgraph.kernel.compute import compute, placeholder
 from symgraph.kernel.dims import DimVar
 from symgraph.kernel.dtypes import as_dtype
 from symgraph.options import Options
-from symgraph.passes.order_steps import best_order, dependences
+from symgraph.passes.dependences import dependences
+from symgraph.passes.order_steps import best_order
 from symgraph.passes.plan_memory import PlanMemory
 from symgraph.passes.settle_updates import SettleUpdates
 

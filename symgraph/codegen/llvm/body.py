@@ -63,6 +63,8 @@ class BodyEmitter(Indices):
         self.has_team = has_team
         self.most_items = 0
         """Of a stage that is cut into chunks."""
+        self.everywhere: dict[Dim, str] = {}
+        """Numbers that were computed before the first stage."""
         self.variables[PARTS] = (0, "%parts")
         self.ranges[PARTS] = (1, None)
 
@@ -127,6 +129,17 @@ class BodyEmitter(Indices):
         builder.place(after)
 
     # -- where things lie ----------------------------------------------------------------------
+
+    def scalar(self, dim: Dim) -> str:
+        """An i64; offsets of an open plan are long, and every step asks for its buffers' anew."""
+        if isinstance(dim, int):
+            return str(dim)
+        if dim not in self.everywhere:
+            level, text = self.term(self.resolve(dim))
+            if level > 0:
+                return text
+            self.everywhere[dim] = text
+        return self.everywhere[dim]
 
     def _field(self, base: str, offset: int, type: str) -> str:
         pointer = self.builder.hoisted(f"getelementptr i8, ptr {base}, i64 {offset}", 0)

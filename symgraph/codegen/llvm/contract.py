@@ -213,6 +213,7 @@ class Shipped:
     selftest   a version with checksums and its case, none when there is no self-test
     home       what the symbols of the whole object begin with, where it has several entries
     has_weights   the module defines the embedded weights; another entry's does otherwise
+    checks_weights   the module has HOME_check_weights and HOME_hash
     support    functions that the processor needs instead of instructions (see support.py)
     """
 
@@ -236,6 +237,7 @@ class Shipped:
     selftest: tuple[Version, Selftest] | None = None
     home: str = ""
     has_weights: bool = True
+    checks_weights: bool = False
 
     @property
     def weights_data(self) -> str:

@@ -34,7 +34,7 @@ class Layout:
     """Estimated instructions of one call."""
 
 
-def layout(program: Program, single: bool = False) -> Layout:
+def layout(program: Program, single: bool = False, alone: bool = False) -> Layout:
     """The workspace's size and the entry of each segment (see `segments`)."""
     split = {k: split_phases(k) for k in dict.fromkeys(program.kernels)}
     work = _work(program.steps, split)
@@ -43,7 +43,7 @@ def layout(program: Program, single: bool = False) -> Layout:
         symbols: tuple[str, ...] = (abi.run_symbol(program.name),)
     else:
         symbols = tuple(abi.segment_symbol(program.name, n) for n in range(count))
-    return Layout(workspace_plan(program, list(split.values())), symbols, work)
+    return Layout(workspace_plan(program, list(split.values()), alone), symbols, work)
 
 
 def _work(steps: Sequence[Step], split: Mapping[Kernel, KernelPhases]) -> Dim:
@@ -58,15 +58,19 @@ def _work(steps: Sequence[Step], split: Mapping[Kernel, KernelPhases]) -> Dim:
     return total
 
 
-def emit_program(program: Program, machine: Machine, single: bool = False) -> str:
-    """The module's text; with `single` every step has an entry of its own, to be timed."""
-    return _ProgramEmitter(program, machine, single).run()
+def emit_program(
+    program: Program, machine: Machine, single: bool = False, alone: bool = False
+) -> str:
+    """The module's text; with `single` every step has an entry of its own, to be timed; `alone`
+    leaves out what shares work among threads."""
+    return _ProgramEmitter(program, machine, single, alone).run()
 
 
 class _ProgramEmitter:
-    def __init__(self, program: Program, machine: Machine, single: bool) -> None:
+    def __init__(self, program: Program, machine: Machine, single: bool, alone: bool) -> None:
         self.program = program
         self.single = single
+        self.alone = alone
         self.machine = machine
         self.module = ModuleBuilder()
         self.phases: dict[Kernel, KernelPhases] = {}
@@ -75,11 +79,13 @@ class _ProgramEmitter:
         self.overlaps = Overlaps(program)
 
     def run(self) -> str:
-        found = layout(self.program, self.single)
+        found = layout(self.program, self.single, self.alone)
         parts = segments(self.program, self.single)
         for symbol, steps in zip(found.symbols, parts, strict=True):
             calls = [call for step in steps for call in self._calls(step)]
-            entry = EntryEmitter(self.module, self.machine, self.program, found.workspace)
+            entry = EntryEmitter(
+                self.module, self.machine, self.program, found.workspace, self.alone
+            )
             entry.emit(symbol, calls, self.overlaps)
         header = (
             f"; {self.program.name}: {self.machine.cpu}\n"

@@ -47,15 +47,18 @@ class WorkspacePlan:
         return dims.add(dims.add(self.arena, self.shared), dims.mul(self.own, threads))
 
 
-def workspace_plan(program: Program, kernels: Sequence[KernelPhases]) -> WorkspacePlan:
-    """The workspace that a program of these kernels needs."""
+def workspace_plan(
+    program: Program, kernels: Sequence[KernelPhases], alone: bool = False
+) -> WorkspacePlan:
+    """The workspace that a program of these kernels needs; `alone` on the calling thread."""
     arena: Dim = 0 if program.plan is None else program.plan.nbytes
     shared: Dim = 0
     own: Dim = 0
     for kernel in kernels:
         shared = dims.maximum(shared, kernel.shared_nbytes)
         own = dims.maximum(own, kernel.own_nbytes)
-    line = team.LINE if any(is_shared(p) for kernel in kernels for p in kernel.phases) else 0
+    shares = not alone and any(is_shared(p) for kernel in kernels for p in kernel.phases)
+    line = team.LINE if shares else 0
     return WorkspacePlan(dims.align(arena, abi.ALIGNMENT), shared, dims.add(own, line), line)
 
 
@@ -88,8 +91,10 @@ class EntryEmitter(Indices):
         machine: Machine,
         program: Program,
         workspace: WorkspacePlan,
+        alone: bool = False,
     ) -> None:
         super().__init__(FunctionBuilder(module), machine)
+        self.alone = alone
         self.module = module
         self.program = program
         self.workspace = workspace
@@ -97,7 +102,8 @@ class EntryEmitter(Indices):
     def emit(self, symbol: str, calls: Sequence[Call], overlaps: Overlaps) -> None:
         """Add the function that runs the calls, and those that it needs, to the module."""
         work = shared_work(calls)
-        has_team = not isinstance(work, int) or work >= TEAM_CUTOFF
+        is_heavy = not isinstance(work, int) or work >= TEAM_CUTOFF
+        has_team = is_heavy and not self.alone
         shared_at = self.workspace.arena
         body = BodyEmitter(self.module, self.machine, self.program, overlaps, shared_at, has_team)
         self.module.functions.append(body.emit(f"{symbol}_body", calls))

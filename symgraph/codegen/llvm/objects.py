@@ -33,6 +33,10 @@ def compile_object(text: str, machine: Machine, cache: str | None = None) -> byt
     return body
 
 
+LARGE_NBYTES = 64 << 20
+"""Objects above are loaded into one block of memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedObject:
     """Machine code in this process; it lives as long as this does."""
@@ -47,7 +51,9 @@ def load(body: bytes, symbols: Sequence[str]) -> LoadedObject:
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
         opt=0, reloc="pic", codemodel="small"
     )
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    # Code and large data must lie within 2 GiB of each other: then one block is reserved for both.
+    reserve = True if len(body) > LARGE_NBYTES else None
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine, use_lmm=reserve)
     engine.add_object_file(llvm.ObjectFileRef.from_data(body))
     engine.finalize_object()
     addresses = tuple(int(engine.get_function_address(s)) for s in symbols)

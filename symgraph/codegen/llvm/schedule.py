@@ -14,6 +14,7 @@ from ...kernel.transform.hoist_scalars import hoist_scalars
 from ...kernel.transform.locate import uses
 from ...kernel.transform.sink_condition import loops_of_branches, sink_condition
 from ...kernel.transform.unroll_choices import unroll_choices
+from .bands import row_bands
 from .machine import Machine
 from .phases import cost
 from .schedule_blocks import schedule_blocks
@@ -51,7 +52,7 @@ def schedule_kernel(
             tiled = tile_parts(flat, machine, constants)
         if tiled is not None:
             flat = tiled
-    return share(vectorise_kernel(flat, machine))
+    return share(row_bands(vectorise_kernel(flat, machine), constants))
 
 
 def share(kernel: Kernel) -> Kernel:

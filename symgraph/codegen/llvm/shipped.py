@@ -30,6 +30,7 @@ from .selftest import TestWeights, selftest_text, words_at
 from .support import support_text
 from .texts import escaped
 from .versions import join_versions, level_text, version_symbol
+from .weights_check import weights_check_text
 
 
 def shipped_text(versions: Sequence[Version], shipped: Shipped) -> str:
@@ -55,6 +56,9 @@ def shipped_text(versions: Sequence[Version], shipped: Shipped) -> str:
         join_versions(bodies, by_level) if len(bodies) > 1 or by_level else bodies[0][0],
         level_text(shipped.prefix) if by_level else "",
         _weights_text(shipped),
+        weights_check_text(shipped, shipped.home or shipped.prefix)
+        if shipped.checks_weights
+        else "",
         Checks(versions[-1].machine, shipped).text(),
         CheckedEntry(versions, shipped).text(),
         CheckedEntry(versions, shipped).workspace_text(),
@@ -107,13 +111,13 @@ def _weights_text(shipped: Shipped) -> str:
     )
 
 
-def with_weights(body: bytes, prefix: str, weights: bytes) -> bytes:
+def with_weights(body: bytes, prefix: str, weights: bytes | bytearray) -> bytes:
     """The object with the weights in their place.  Raises: InternalError when there is none."""
     marker = weights_marker(prefix)
     start = body.find(marker)
     if start < 0 or body.find(marker, start + 1) >= 0:
         raise InternalError("llvm: the object has no single place for the weights")
-    return body[:start] + weights + body[start + len(weights) :]
+    return b"".join((body[:start], weights, body[start + len(weights) :]))
 
 
 def _kept_text(shipped: Shipped) -> str:

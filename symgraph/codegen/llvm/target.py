@@ -7,6 +7,7 @@ from ...ir.program import HostStep, Program
 from ...kernel.ir import Kernel
 from ...kernel.rates import Rates
 from ...options import Options
+from ..target import Built
 from . import abi
 from .emit import Layout, emit_program, layout
 from .machine import Machine, machine, strict_machine
@@ -52,12 +53,13 @@ class LLVMTarget:
     ) -> Kernel:
         return schedule_kernel(kernel, self.machine(options), options.level, constants)
 
-    def emit(self, program: Program, options: Options) -> str:
-        return emit_program(program, self.machine(options), options.profile)
+    def emit(self, program: Program, options: Options, alone: bool = False) -> str:
+        return emit_program(program, self.machine(options), options.profile, alone)
 
-    def layout(self, program: Program) -> Layout:
-        """The workspace and the exported functions of what `emit` writes."""
-        return layout(program)
+    def layout(self, program: Program, alone: bool = False) -> Layout:
+        """The workspace and the exported functions of what `emit` writes; `alone` on the calling
+        thread, whatever a caller offers."""
+        return layout(program, alone=alone)
 
     def object(self, program: Program, text: str, options: Options) -> bytes:
         """The object file to ship.  Raises: TargetError when Python would be called back."""
@@ -71,10 +73,18 @@ class LLVMTarget:
         return compile_object(text, self.machine(options), options.cache)
 
     def load(self, program: Program, text: str, options: Options) -> LLVMRunner:
+        return self.start(program, self.build(program, text, options), options)
+
+    def code_key(self, options: Options) -> str:
+        return f"{self.machine(options)!r}|{self.machine(options).key}"
+
+    def build(self, program: Program, text: str, options: Options) -> Built:
         found = layout(program, options.profile)
-        body = compile_object(text, self.machine(options), options.cache)
-        loaded = load(body, found.symbols)
-        return LLVMRunner(program, found, loaded, options.threads, options.profile)
+        return Built(compile_object(text, self.machine(options), options.cache), found)
+
+    def start(self, program: Program, built: Built, options: Options) -> LLVMRunner:
+        loaded = load(built.body, built.layout.symbols)
+        return LLVMRunner(program, built.layout, loaded, options.threads, options.profile)
 
 
 TARGET = LLVMTarget()

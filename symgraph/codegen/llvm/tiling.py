@@ -123,6 +123,8 @@ def choose_tile(
     """The cheapest tile, or None when no operand is used twice and lanes along an independent loop
     do as well.  Packing `constants` costs nothing."""
     best: Tile | None = None
+    own = 0.0
+    """What the best tile costs by itself: that decides where traffic is all that counts."""
     along_sums = () if machine.ordered_sums else _depth(found, machine, lanes)
     work = _multiplications(found)
     for tile in (*_columns(found, machine, lanes, constants), *along_sums):
@@ -131,9 +133,9 @@ def choose_tile(
         far = choose_order(found, tile)[1] / work
         both = tile.cost, STREAM_COST * far
         total = max(both) + BESIDE_COST * min(both) + FAR_BYTE_COST * far
-        tile = replace(tile, cost=total)
-        if best is None or tile.cost < best.cost * 0.999:
-            best = tile
+        alike = best is not None and 0.999 <= total / best.cost < 1.001
+        if best is None or total < best.cost * 0.999 or (alike and tile.cost < own * 0.999):
+            best, own = replace(tile, cost=total), tile.cost
     return best
 
 
