@@ -496,7 +496,7 @@ class Blocks:
         for kernel in self.chain.kernels:
             sizes.update(dict.fromkeys(kernel.dims))
         ordered = tuple(sorted(sizes, key=lambda v: v.name))
-        return Kernel(name, tuple(inputs), outputs, ordered, body, origin)
+        return Kernel(name, tuple(inputs), outputs, ordered, body, origin, over_blocks=True)
 
 
 class _Move(StmtRewriter):

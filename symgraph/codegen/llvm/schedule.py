@@ -43,9 +43,8 @@ def schedule_kernel(
     if level == 0:
         return kernel
     flat = unroll_choices(flatten_axes(drop_unit_loops(hoist_scalars(kernel))))
-    blocked = schedule_blocks(flat, machine, level, constants)
-    if blocked is not flat:
-        return share(vectorise_kernel(blocked, machine))
+    if flat.over_blocks:
+        return share(vectorise_kernel(schedule_blocks(flat, machine, level, constants), machine))
     if level >= 2:
         tiled = tile_contraction(flat, machine, constants)
         if tiled is None:

@@ -25,12 +25,11 @@ from .schedule_parts import tile_parts
 def schedule_blocks(
     kernel: Kernel, machine: Machine, level: int, constants: frozenset[int]
 ) -> Kernel:
-    """The kernel with what stands inside its loops over blocks arranged; others as they are."""
+    """The kernel with what stands inside its loops over blocks arranged; what stands beside them
+    stays as it is."""
     nests = _Nests(kernel, machine, level, constants)
     body = kernel.body
     stmts = body.stmts if isinstance(body, Block) else (body,)
-    if not any(is_blocked(s) for s in stmts):
-        return kernel
     new = block(*(_inside(s, nests.arranged) if is_blocked(s) else s for s in stmts))
     return replace(nests.kernel, body=new)
 
