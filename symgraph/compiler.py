@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from .codegen.interp.evaluate import Evaluator
 from .codegen.program_store import ProgramStore, store_for
 from .codegen.target import Built, StorableTarget, Target, find_target
 from .errors import InputError, ShapeError, TargetError
-from .ir.graph import Graph
+from .ir.graph import Graph, Inference
 from .ir.memory_report import MemoryReport
 from .ir.node import Node
 from .ir.op import Variable
@@ -45,6 +46,7 @@ from .passes.pack_constants import PackConstants
 from .passes.plan_memory import PlanMemory
 from .passes.recompute import Recompute
 from .passes.settle_updates import SettleUpdates
+from .progress import Progress
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -87,8 +89,10 @@ def compile(
         name,
         chosen,
         tuple(passes),
+        progress=Progress(f"symgraph: compiling {name}"),
     )
-    return build.run()
+    with build.progress:
+        return build.run()
 
 
 def memory_report(
@@ -118,54 +122,69 @@ class Build:
     passes: tuple[Pass, ...] = ()
     keep_recipes: bool = False
     """Constants remember how they follow from parameters, and no pass looks at their numbers."""
+    progress: Progress = field(default_factory=lambda: Progress("symgraph: compiling"))
 
     def run(self) -> Executable:
         target = usable_target(self.options.target)
-        store = self.store(target)
-        if store is None or not isinstance(target, StorableTarget):
+        if not isinstance(target, StorableTarget):
             program = gather_constants(self.program(target), target.alignment)
             text = target.emit(program, self.options)
             runner = target.load(program, text, self.options)
             return Executable(program, runner, text, self.bound(program), target.name)
-        program, built = store.load() or self.made(target, store)
+        store = self.store(target)
+        found = None if store is None else store.load()
+        program, built = self.made(target, store) if found is None else found
         runner = target.start(program, built, self.options)
         emitted = partial(target.emit, program, self.options)
         return Executable(program, runner, emitted, self.bound(program), target.name)
 
     def store(self, target: Target) -> ProgramStore | None:
         """Where the finished program is, once it has been made; None where it is not kept."""
-        if self.passes:
+        if self.passes or self.keep_recipes:
             return None
         shapes = tuple((name, as_shape(shape, name)) for name, shape in self.shapes.items())
         dtypes = tuple((name, as_dtype(dtype)) for name, dtype in self.dtypes.items())
         settings = (self.name, self.training, shapes, dtypes)
         return store_for(self.graph, self.constants(self.graph), settings, target, self.options)
 
-    def made(self, target: StorableTarget, store: ProgramStore) -> tuple[Program, Built]:
-        """The finished program, kept for the next time."""
+    def made(self, target: StorableTarget, store: ProgramStore | None) -> tuple[Program, Built]:
+        """The finished program, kept for the next time; constants are gathered while its code is
+        made."""
         start = time.perf_counter()
-        program = gather_constants(self.program(target), target.alignment)
-        built = target.build(program, target.emit(program, self.options), self.options)
-        store.save(program, built, time.perf_counter() - start)
+        program = self.program(target)
+        self.progress.at("code")
+        text = target.emit(program, self.options)
+        skeleton = program.with_(constants=())
+        waiting = [program]
+        del program  # so that arrays are given back as they are copied
+        with ThreadPoolExecutor(1) as pool:
+            gathering = pool.submit(lambda: gather_constants(waiting.pop(), target.alignment))
+            built = target.build(skeleton, text, self.options)
+            program = gathering.result()
+        if store is not None:
+            store.save(program, built, time.perf_counter() - start)
         return program, built
 
     def program(self, target: Target) -> Program:
         """Every stage up to the planned program of scheduled kernels."""
         dump = Dump(self.options.dump)
+        self.progress.at("passes")
         graph = with_state_updates(self.graph) if self.training else self.graph
         inference = InferTypes(self.shapes, self.dtypes, self.constants(graph)).inference(graph)
         # What inference could not decide about named extents is checked at each call.
         checks = [Check(*condition) for condition in inference.constraints]
         labels = output_names(self.graph)
-        prepared, graph = self.passed(graph, target, dump)
+        prepared, graph = self.passed(graph, target, dump, inference)
+        self.progress.at("lower")
         program = lower(graph, self.name, checks, labels)
         program = release_graph(SettleUpdates().run(with_interface(program, prepared)))
         del graph, prepared  # what was folded into other constants goes before those are packed
         dump.write("lower", program)
         program = self.over_blocks(program, target)
-        program = PackConstants().run(schedule(program, target, self.options))
+        program = PackConstants().run(schedule(program, target, self.options, self.progress))
         dump.write("schedule", program)
         for planning in self.planning(target):
+            self.progress.at(planning.name)
             program = planning.run(program)
             dump.write(planning.name, program)
         return program
@@ -173,6 +192,7 @@ class Build:
     def over_blocks(self, program: Program, target: Target) -> Program:
         """The program with kernels fused over blocks, for targets that say what traffic costs."""
         rates = target.rates(self.options)
+        self.progress.at(FuseOverBlocks.name)
         wanted = self.options.level >= 2 and FuseOverBlocks.name not in self.options.disable
         return FuseOverBlocks(rates).run(program) if rates is not None and wanted else program
 
@@ -184,15 +204,18 @@ class Build:
         last = (*(() if OrderSteps.name in self.options.disable else ordering), *placing)
         return last if budget is None else (Recompute(budget, target.alignment, last), *last)
 
-    def passed(self, graph: Graph, target: Target, dump: Dump) -> tuple[Graph, Graph]:
+    def passed(
+        self, graph: Graph, target: Target, dump: Dump, inference: Inference
+    ) -> tuple[Graph, Graph]:
         """The graph as every level needs it, and optimised."""
         compare = None
         if self.options.verify >= 3:
             compare = partial(compare_graphs, evaluate=evaluate_node)
         constants = self.constants(graph)
-        first = Pipeline(
-            preparation(self.training, self.shapes, self.dtypes, constants, self.keep_recipes)
+        given = preparation(
+            self.training, self.shapes, self.dtypes, constants, self.keep_recipes, inference
         )
+        first = Pipeline(given)
         block = target.channel_block(self.options)
         rates, tolerance = target.rates(self.options), self.options.tolerance
         more = optimisation(self.options.level, self.training, block, self.passes, rates, tolerance)
@@ -311,7 +334,9 @@ def _check_extents(prepared: Graph, known: set[DimVar]) -> None:
                 )
 
 
-def schedule(program: Program, target: Target, options: Options) -> Program:
+def schedule(
+    program: Program, target: Target, options: Options, progress: Progress | None = None
+) -> Program:
     """Every kernel arranged for the target; equal kernels of equal constants are arranged once."""
     done: dict[tuple[str, frozenset[int]], Kernel] = {}
     originals: dict[tuple[Kernel, frozenset[int]], Kernel] = {}
@@ -326,6 +351,8 @@ def schedule(program: Program, target: Target, options: Options) -> Program:
         if (kernel, constants) not in originals:
             key = text_without_names(kernel), constants
             if key not in done:
+                if progress is not None:
+                    progress.at(f"schedule {step.label}")
                 verify_kernel(kernel, options.verify)
                 done[key] = target.schedule(kernel, options, constants)
                 verify_kernel(done[key], options.verify)

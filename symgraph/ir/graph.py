@@ -96,18 +96,24 @@ class Graph:
     def rewrite(self, change: Callable[[Node, tuple[Value, ...]], Sequence[Value] | None]) -> Graph:
         """Rebuild in order: `change(node, new inputs)` returns the values that replace the node's
         outputs, or None to keep it (with its new inputs).  What did not change is shared."""
+        # Only what changed is looked up: most passes leave most nodes alone.
         new: dict[Value, Value] = {}
         for node in self.nodes:
-            inputs = tuple(new[v] for v in node.inputs)
+            inputs = node.inputs
+            if new:
+                inputs = tuple([new.get(v, v) for v in inputs])
             replacement = change(node, inputs)
-            values = with_inputs(node, inputs).values if replacement is None else replacement
-            for old, value in zip(node.values, values, strict=True):
-                new[old] = value
-        outputs = [new[v] for v in self.outputs]
-        updates = [(name, new[v]) for name, v in self.updates]
-        if outputs == list(self.outputs) and updates == list(self.updates):
+            if replacement is None:
+                if inputs == node.inputs:
+                    continue
+                replacement = with_inputs(node, inputs).values
+            for old, value in zip(node.values, replacement, strict=True):
+                if old != value:
+                    new[old] = value
+        if not any(v in new for v in self.results):
             return self
-        return Graph(outputs, updates)
+        updates = [(name, new.get(v, v)) for name, v in self.updates]
+        return Graph([new.get(v, v) for v in self.outputs], updates)
 
     def replace(self, mapping: Mapping[Value, Value]) -> Graph:
         """Substitute values, rebuilding their users."""

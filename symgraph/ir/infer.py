@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
@@ -515,13 +516,24 @@ class Unifier:
             self.same_shape(self.shape(value), self.shape(result), "output")
             self.same(self.dtype(value), self.dtype(result), "output")
 
-    def run(self, nodes: Sequence[Node]) -> None:
-        """Forward and backward until nothing changes."""
+    def visit_dtypes(self, node: Node) -> None:
+        """State the relations of one node, those among shapes only where they cannot be told
+        apart."""
+        if node.op.subgraph is not None or _infers_by_parts(node):
+            self.visit(node)
+        else:
+            self.node = node
+            self._visit_dtypes(node)
+
+    def run(self, nodes: Sequence[Node], *, shapes: bool = True) -> None:
+        """Forward and backward until nothing changes; without `shapes` where only dtypes may have
+        been learnt."""
+        visit = self.visit if shapes else self.visit_dtypes
         forward = True
         while True:
             before = self.version
             for node in nodes if forward else reversed(nodes):
-                self.visit(node)
+                visit(node)
             self.recheck()
             if self.version == before:
                 return
@@ -589,9 +601,15 @@ class Unifier:
 
 
 def _infers_by_parts(node: Node) -> bool:
+    cls: Any = type(node.op)
+    return node.op.is_composite and _states_no_shapes(cls)
+
+
+@cache
+def _states_no_shapes(cls: Any) -> bool:
     from .op import Op
 
-    return node.op.is_composite and type(node.op).infer_shape is Op.infer_shape
+    return bool(cls.infer_shape is Op.infer_shape)
 
 
 def _untyped(graph: Graph) -> Graph:
@@ -633,8 +651,10 @@ def default_dtypes(unifier: Unifier, nodes: Sequence[Node]) -> None:
         [n for n in sources if n.is_variable],
         [n for n in sources if not n.is_variable],
     ):
+        before = unifier.version
         for node in chosen:
             if unifier.dtype(node[0]).known is None:
                 unifier.node = node
                 unifier.same(unifier.dtype(node[0]), as_dtype(node.op.default_dtype), "default")
-        unifier.run(nodes)
+        if unifier.version != before:
+            unifier.run(nodes, shapes=False)

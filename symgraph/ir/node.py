@@ -47,6 +47,8 @@ class Node:
     @property
     def values(self) -> tuple[Value, ...]:
         """All outputs."""
+        if len(self.types) == 1:
+            return (Value(self, 0),)
         return tuple(Value(self, i) for i in range(len(self.types)))
 
     @property
@@ -73,6 +75,15 @@ class Value:
 
     node: Node
     index: int = 0
+
+    # Values are the keys of most tables of a compilation: these two are as short as can be.
+    def __hash__(self) -> int:
+        return (id(self.node) >> 4) + self.index
+
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is not Value:
+            return NotImplemented
+        return self.node is other.node and self.index == other.index
 
     @property
     def type(self) -> TensorType:

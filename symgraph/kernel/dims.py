@@ -19,6 +19,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 _serials = itertools.count()
@@ -329,6 +330,7 @@ def sort_key(dim: Dim) -> tuple[Any, ...]:
     return (9, tuple((_monomial_key(m), c) for m, c in dim.terms), dim.constant)
 
 
+@lru_cache(maxsize=1 << 16)
 def _monomial_key(monomial: Monomial) -> tuple[Any, ...]:
     return tuple(atom.key for atom in monomial)
 
@@ -741,6 +743,7 @@ def _coarser(a: Dim, b: int, ranges: Ranges) -> tuple[Dim, int, Dim] | None:
     return None
 
 
+@lru_cache(maxsize=1 << 15)
 def coefficient(dim: Dim, variable: Atom) -> Dim | None:
     """c when dim == c*variable + rest and neither c nor rest holds the variable; else None."""
     terms, _ = terms_of(dim)

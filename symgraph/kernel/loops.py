@@ -51,6 +51,7 @@ from .parts import split_parts
 from .picked_sums import Loops, nest, picked_terms
 from .placement import Target, fill_border, placed, whole
 from .rewrite import ExprRewriter, LoadRewriter, loads, operands, walk
+from .transform.locate import expr_uses, uses
 
 CHEAP_FLOPS = 4
 """A computation of at most so many operations is repeated in each reader rather than kept."""
@@ -591,7 +592,21 @@ def _accumulate(
     if value.dtype != buffer.dtype:
         value = Cast(value, buffer.dtype)
     update: Stmt = Update(buffer, (), REDUCTIONS[node.kind], value)
-    update = block(*(_accumulate(b, r, inner_ranges) for b, r in nested), update)
-    for inner, _ in reversed(nested):
+    # What is the same for all terms is worked out once, or argmax would be quadratic.
+    steady = [pair for pair in nested if not any(_depends(pair[1], a.var) for a in node.axes)]
+    moving = [pair for pair in nested if pair not in steady]
+    update = block(*(_accumulate(b, r, inner_ranges) for b, r in moving), update)
+    for inner, _ in reversed(moving):
         update = Alloc(inner, update)
-    return block(start, nest(node.axes, "serial", update))
+    before = [_accumulate(b, r, ranges) for b, r in steady]
+    result = block(*before, start, nest(node.axes, "serial", update))
+    for inner, _ in reversed(steady):
+        result = Alloc(inner, result)
+    return result
+
+
+def _depends(node: Reduce, var: LoopVar) -> bool:
+    """A term or an extent of a reduction moves with a loop around it."""
+    return expr_uses(node, var) or any(
+        uses(axis.extent, var) for e in walk(node) if isinstance(e, Reduce) for axis in e.axes
+    )

@@ -26,13 +26,18 @@ def split_parts(outputs: Sequence[Compute]) -> tuple[Compute, ...]:
     """The computations with parts as axes; themselves where nothing is read in parts."""
     order = _producers_first(outputs)
     readers: dict[Compute, list[tuple[Compute, Load]]] = {c: [] for c in order}
+    sums: set[Compute] = set()
     for reader in order:
-        for load in loads(reader.body):
+        own = [e for e in walk(reader.body) if isinstance(e, (Load, Reduce))]
+        read = [e for e in own if isinstance(e, Load)]
+        if len(read) < len(own) or _continues_sums(reader, read, sums):
+            sums.add(reader)
+        for load in read:
             if isinstance(load.tensor, Compute):
                 readers[load.tensor].append((reader, load))
     split: dict[Compute, tuple[int, int, int]] = {}
     for compute in order:
-        if compute not in outputs and _sums(compute):
+        if compute not in outputs and compute in sums:
             found = _parts(compute, readers[compute])
             if found is not None:
                 split[compute] = found
@@ -55,20 +60,10 @@ def _producers_first(outputs: Sequence[Compute]) -> list[Compute]:
     return order
 
 
-def _sums(compute: Compute) -> bool:
-    """The computation is a sum, or is made element by element from one."""
-    stack, seen = [compute], set[Compute]()
-    while stack:
-        current = stack.pop()
-        if any(isinstance(e, Reduce) for e in walk(current.body)):
-            return True
-        seen.add(current)
-        own = tuple(a.var for a in current.axes)
-        for load in loads(current.body):
-            below = load.tensor
-            if isinstance(below, Compute) and load.index == own and below not in seen:
-                stack.append(below)
-    return False
+def _continues_sums(compute: Compute, read: Sequence[Load], sums: set[Compute]) -> bool:
+    """The computation is made element by element from a sum, or from what is made so."""
+    own = tuple(a.var for a in compute.axes)
+    return any(load.tensor in sums and load.index == own for load in read)
 
 
 def _parts(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from . import dims
-from .dims import Atom, Dim
+from .dims import Atom, Dim, LoopVar
 from .ir import (
     Alloc,
     Axis,
@@ -36,6 +36,8 @@ from .ir import (
 def data_indices(index: tuple[Dim, ...]) -> Iterator[DataIndex]:
     """The data-dependent atoms of an index."""
     for dim in index:
+        if isinstance(dim, (int, LoopVar)):  # nearly all are
+            continue
         for atom in dims.atoms(dim):
             if isinstance(atom, DataIndex):
                 yield atom
@@ -43,15 +45,16 @@ def data_indices(index: tuple[Dim, ...]) -> Iterator[DataIndex]:
 
 def operands(expr: Expr) -> tuple[Expr, ...]:
     """The expressions directly below, those inside indices included."""
+    kind = expr.__class__
+    if kind is Call:
+        return expr.args  # type: ignore[attr-defined,no-any-return]
+    if kind is Const:
+        return ()
     match expr:
-        case Const():
-            return ()
         case IndexValue(dim=dim):
             return tuple(atom.value for atom in data_indices((dim,)))
         case Load(index=index):
             return tuple(atom.value for atom in data_indices(index))
-        case Call(args=args):
-            return args
         case Cast(value=value):
             return (value,)
         case Select(condition=condition, then=then, otherwise=otherwise):
@@ -72,8 +75,12 @@ def walk(expr: Expr) -> Iterator[Expr]:
             yield current
         elif id(current) not in seen:
             seen.add(id(current))
-            stack.append((current, True))
-            stack.extend((child, False) for child in reversed(operands(current)))
+            below = operands(current)
+            if below:
+                stack.append((current, True))
+                stack.extend([(child, False) for child in reversed(below)])
+            else:
+                yield current
 
 
 def loads(expr: Expr) -> list[Load]:

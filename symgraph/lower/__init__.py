@@ -8,10 +8,11 @@ Nothing here knows an operator by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import ShapeError
+from ..ir.form import node_form
 from ..ir.graph import Graph
 from ..ir.node import Node, Value
 from ..ir.op import Constant, Variable, recipe_of
@@ -35,7 +36,7 @@ from ..kernel.compute import compute
 from ..kernel.dims import Dim, DimVar
 from ..kernel.dtypes import as_dtype
 from ..kernel.in_place import in_place_positions
-from ..kernel.ir import Buffer
+from ..kernel.ir import Buffer, Kernel
 from .kernels import identifier, node_kernel
 from .loop import Place, loop_steps
 from .unread import without_unread
@@ -71,6 +72,7 @@ class _Lowering:
         self.roots: set[Value] = set()
         self.homes: dict[Value, Home] = {}
         self.parts: dict[Node, list[Home]] = {}
+        self.known: dict[Hashable, tuple[Kernel, tuple[int, ...]]] = {}
 
     def run(self, checks: tuple[Check, ...]) -> Program:
         for node in self.graph.variables:
@@ -223,9 +225,21 @@ class _Lowering:
         outputs = tuple(self.buffers[v] for v in node.values)
         if node.op.is_host:
             return HostStep(node, name, tuple(self.buffers[v] for v in node.inputs), outputs)
-        kernel, used = node_kernel(node, identifier(name), name)
+        kernel, used = self._kernel(node, name)
         arguments = (*(self.buffers[v] for v in used), *outputs)
         return KernelStep(kernel, arguments, name, in_place_positions(kernel), node)
+
+    def _kernel(self, node: Node, name: str) -> tuple[Kernel, tuple[Value, ...]]:
+        """The kernel of a node and what it reads; nodes that compute the same share it, under the
+        name of the first of them."""
+        form = node_form(node)
+        if form is None:
+            return node_kernel(node, identifier(name), name)
+        if form not in self.known:
+            kernel, used = node_kernel(node, identifier(name), name)
+            self.known[form] = kernel, tuple(node.inputs.index(v) for v in used)
+        kernel, places = self.known[form]
+        return kernel, tuple(node.inputs[n] for n in places)
 
     def _outputs(self) -> list[Port]:
         ports: list[Port] = []

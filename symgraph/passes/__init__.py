@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..ir.graph import Inference
 from ..kernel.parts import MOST_PARTS
 from ..kernel.rates import Rates
 from ..options import Options
@@ -72,14 +73,16 @@ def preparation(
     dtypes: Mapping[str, Any],
     constants: Mapping[str, Any],
     keep_recipes: bool = False,
+    known: Inference | None = None,
 ) -> tuple[Pass, ...]:
     """What every level needs: the variables of the result are the program's interface.
 
     `constants` are arrays to be bound; with `keep_recipes` other numbers may take their places.
+    `known` is what was inferred of the graph before.
     """
     form: Pass = ExpandComposites() if training else InferenceForm()
     bind = BindParameters(constants, keep_recipes)
-    return (InferTypes(shapes, dtypes, constants), bind, form)
+    return (InferTypes(shapes, dtypes, constants, known), bind, form)
 
 
 def optimisation(

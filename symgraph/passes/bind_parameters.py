@@ -53,7 +53,8 @@ class BindParameters(Pass):
 
 
 def checked_array(node: Node, name: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """A read-only copy of the array in the variable's dtype.  Raises: ShapeError, DTypeError."""
+    """The array in the variable's dtype, read-only; a copy only where it must be converted, as
+    nothing changes what is given while a program is made of it.  Raises: ShapeError, DTypeError."""
     (type,) = node.types
     place = f" (declared at {node.origin})" if str(node.origin) else ""
     expected = () if type.shape is None else type.shape
@@ -78,6 +79,6 @@ def checked_array(node: Node, name: str, array: np.ndarray[Any, Any]) -> np.ndar
             f"parameter {name}: the array given at compile time has dtype {array.dtype}, expected "
             f"{wanted}{place}; convert it with .astype({str(wanted)!r})"
         )
-    result = np.array(array, dtype=wanted, order="C")
+    result: np.ndarray[Any, Any] = np.asarray(array, dtype=wanted, order="C").view()
     result.flags.writeable = False
     return result

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
-
+from ..ir.form import content_key, op_key
 from ..ir.graph import Graph
 from ..ir.node import Node, Value
-from ..ir.op import BoundParameter, Constant, Op
+from ..ir.op import BoundParameter, Constant
 from .manager import Fact, Pass
 
 
@@ -85,41 +83,3 @@ def node_key(
         order = tuple(sorted(inputs, key=lambda v: (number.get(v.node, -1), v.node.serial,
                                                     v.index)))  # fmt: skip
     return (key, node.types, order)
-
-
-def op_key(op: Op) -> Hashable | None:
-    """The type and attributes of an operator, so that equal keys mean equal operators.
-
-    None where the class does not compare by its fields, or an attribute cannot be compared.
-    """
-    cls = type(op)
-    if not is_dataclass(op) or cls.__eq__ is object.__eq__:
-        return None if _has_state(op) else (cls, ())
-    parts = tuple(_attribute_key(getattr(op, f.name)) for f in fields(op))
-    return None if any(p is None for p in parts) else (cls, parts)
-
-
-def _has_state(op: Op) -> bool:
-    """Anything on the object besides what its class says."""
-    return is_dataclass(op) or bool(getattr(op, "__dict__", None))
-
-
-def _attribute_key(value: Any) -> Hashable | None:
-    """A key that also tells 1, 1.0 and True apart, and 0.0 from -0.0."""
-    if isinstance(value, float):
-        return (float, value.hex())
-    if isinstance(value, np.ndarray):
-        return (np.ndarray, value.dtype.str, value.shape, content_key(value))
-    if isinstance(value, (tuple, list)):
-        parts = tuple(_attribute_key(v) for v in value)
-        return None if any(p is None for p in parts) else (tuple, parts)
-    try:
-        hash(value)
-    except TypeError:
-        return None
-    return (type(value), value)
-
-
-def content_key(array: np.ndarray[Any, Any]) -> Hashable:
-    """A digest of an array's bytes."""
-    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).digest()

@@ -88,6 +88,19 @@ def _nbytes(types: Sequence[TensorType]) -> int | None:
     return total
 
 
+def _plain(item: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """An array of its own, or a view of one that is no larger: weights are copied when they must.
+
+    Nothing writes to the arrays of constants, so those of operators that only reshape are shared.
+    """
+    array = np.asarray(item, dtype=dtype, order="C")
+    base = array.base
+    while isinstance(base, np.ndarray) and base.base is not None:
+        base = base.base
+    whole = base is None or (isinstance(base, np.ndarray) and base.nbytes == array.nbytes)
+    return array.view() if whole else np.array(array)
+
+
 def evaluate(node: Node, arrays: Sequence[Any]) -> tuple[np.ndarray[Any, Any], ...] | None:
     """The arrays that a node's reference gives, read-only and of its types; None when it fails.
 
@@ -105,7 +118,7 @@ def evaluate(node: Node, arrays: Sequence[Any]) -> tuple[np.ndarray[Any, Any], .
         return None
     found = []
     for type, item in zip(node.types, items, strict=True):
-        array = np.array(item, dtype=as_dtype(type.dtype).numpy, order="C")
+        array = _plain(item, as_dtype(type.dtype).numpy)
         if array.shape != type.shape:
             return None
         array.flags.writeable = False

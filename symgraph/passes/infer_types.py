@@ -30,6 +30,8 @@ class InferTypes(Pass):
     dtypes: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, Any] = field(default_factory=dict)
     """Arrays to be bound: where a variable's own shape is open, its array's is used."""
+    known: Inference | None = None
+    """What was found before, for the graph that it is of."""
     name: ClassVar[str] = "infer_types"
     provides: ClassVar[Fact] = Fact.NAMED | Fact.TYPED
     # Before it the graph has no complete types to evaluate it with.
@@ -55,6 +57,8 @@ class InferTypes(Pass):
 
     def inference(self, graph: Graph) -> Inference:
         """What is known of every value."""
+        if self.known is not None and self.known.graph is graph:
+            return self.known
         return graph.infer({**self._bound_shapes(graph), **self.shapes}, self.dtypes)
 
     def _bound_shapes(self, graph: Graph) -> dict[str, Any]:

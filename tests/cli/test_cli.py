@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -207,6 +208,8 @@ def test_time(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "compiled for llvm" in shown and "3 calls with x [4, 6]: min " in shown
     assert main([*arguments[:-1], "0"]) == 2
+    assert main([*arguments, "--strict"]) == 0
+    assert re.search(r"strict: min [\d.]+ us, [\d.]+ times as long as", capsys.readouterr().out)
 
 
 def test_time_tells_the_algorithm_of_each_kernel(

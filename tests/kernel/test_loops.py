@@ -211,3 +211,45 @@ def test_diamonds_are_computed_once_for_each_value() -> None:
     result = np.empty(3, np.float32)
     Evaluator(kernel, {x: np.ones(3, np.float32), kernel.outputs[0]: result}, {}).run()
     assert result.tolist() == [1.0] * 3
+
+
+def depth_of_sums(text: str) -> int:
+    """How deep the summed loops of a kernel's text lie in each other."""
+    depth, open_loops = 0, []
+    for line in text.splitlines():
+        indent = len(line) - len(line.lstrip())
+        open_loops = [n for n in open_loops if n < indent]
+        if line.strip().startswith("serial"):
+            open_loops.append(indent)
+            depth = max(depth, len(open_loops))
+    return depth
+
+
+@pytest.mark.parametrize("shape", [(0, 1), (1, 7), (5, 17)])
+def test_a_reduction_inside_another_is_done_before_it_where_it_is_the_same_for_all(shape) -> None:
+    x = placeholder("x", shape, "float32")
+    y = compute(
+        shape[:1],
+        lambda i: reduce(
+            "sum", shape[1], lambda r: x[i, r] * reduce("max", shape[1], lambda s: x[i, s])
+        ),
+    )
+    a = floats(*shape)
+    text = check([x], [out(y)], [a], [(a * a.max(axis=1, keepdims=True)).sum(axis=1)])
+    assert depth_of_sums(text) == 1
+
+
+def test_a_reduction_that_moves_with_the_one_around_it_stays_inside() -> None:
+    x = placeholder("x", (3, 5, 7), "float64")
+    y = compute(
+        (3,),
+        lambda i: reduce(
+            "sum", 5, lambda r: reduce("max", 7, lambda s: x[i, r, s]) * reduce(
+                "min", 7, lambda s: x[i, 0, s])
+        ),
+    )  # fmt: skip
+    a = floats(3, 5, 7, dtype="float64")
+    text = check([x], [out(y)], [a], [a.max(axis=2).sum(axis=1) * a[:, 0].min(axis=1)])
+    assert depth_of_sums(text) == 2
+    before = text[: text.index("max=")]
+    assert "min=" in before, "the least element is the same for all terms"

@@ -31,12 +31,22 @@ def test_a_given_variable_becomes_a_constant_of_the_variables_dtype() -> None:
     assert constant.name == "fc_weight"
 
 
-def test_the_bound_array_is_a_copy() -> None:
+def test_a_bound_array_is_not_copied_and_cannot_be_written_to() -> None:
     array = W.astype(np.float32)
     after = BindParameters({"fc_weight": array}).run(typed(model()))
-    array[:] = 0
     (constant,) = [n for n in after.nodes if isinstance(n.op, Constant)]
-    assert constant.op.value[2, 4] == 14
+    assert np.shares_memory(constant.op.value, array)
+    assert not constant.op.value.flags.writeable
+    assert array.flags.writeable
+
+
+@pytest.mark.parametrize("target", ["llvm", "interp"])
+@pytest.mark.parametrize("level", [0, 2])
+def test_what_is_compiled_has_its_own_copy(target: str, level: int) -> None:
+    array = W.astype(np.float32)
+    run = sg.compile(model(), params={"fc_weight": array}, target=target, level=level)
+    array[:] = 0
+    np.testing.assert_array_equal(run(np.eye(5, dtype=np.float32)), W.T)
 
 
 def test_it_is_idempotent_and_leaves_a_graph_without_parameters_alone() -> None:

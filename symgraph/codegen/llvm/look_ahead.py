@@ -50,11 +50,13 @@ def look_ahead(
     first: dict[LoopVar, Dim],
     vector: LoopVar,
     row_tile: Dim | None,
+    parts: tuple[LoopVar, int] | None = None,
 ) -> Stmt:
     """The tile `body` with prefetches before its innermost loops.
 
     `first` gives the tiled axes in the first row and lane; `vector` is the unrolled loop over the
-    tile's vectors, `row_tile` the number of the tile among the rows.
+    tile's vectors, `row_tile` the number of the tile among the rows; `parts` is a loop over so many
+    operands in vectors, all of the same columns.
     """
     access = _streamed(found, tile)
     inner = found.serial[-1]
@@ -73,7 +75,8 @@ def look_ahead(
     outer, step = LoopVar("r"), LoopVar("k")
     count = rows // tile.height
     if count == 1:
-        later = -(-AHEAD // (STEP * tile.height * tile.columns))
+        vectors = tile.columns * (1 if parts is None else parts[1])
+        later = -(-AHEAD // (STEP * tile.height * vectors))
         position: Dim = dims.mul(dims.add(outer, later), STEP)
         share, columns = STEP, first
     else:
@@ -84,7 +87,11 @@ def look_ahead(
     values = {**columns, inner.var: dims.add(position, step)}
     index = tuple(dims.substitute(d, values) for d in access.index)
     ask: Stmt = Prefetch(access.buffer, index)
-    for var, extent in ((step, share), (vector, tile.columns)):
+    for var, extent in (
+        (step, share),
+        (vector, tile.columns),
+        *(() if parts is None else (parts,)),
+    ):
         ask = For(var, extent, "unroll", ask)
     return _Insert(inner, outer, ask).stmt(body)
 

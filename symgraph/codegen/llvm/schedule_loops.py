@@ -8,8 +8,10 @@ strides; nothing is timed.
 
 from __future__ import annotations
 
+from math import prod
+
 from ...kernel.dims import LoopVar
-from ...kernel.ir import Cast, For, Kernel, Load, Stmt, Store, Update
+from ...kernel.ir import Alloc, Block, Cast, For, If, Kernel, Load, Stmt, Store, Update
 from ...kernel.rewrite import StmtRewriter, expressions, statements, walk
 from ...kernel.transform.locate import ScheduleError, perfect_nest
 from ...kernel.transform.reorder import nest_in_order
@@ -17,7 +19,7 @@ from ...kernel.transform.vectorise import vectorise_loop
 from ...kernel.transform.vectorise_reduction import vectorise_reduction_loop
 from .machine import Machine
 from .memory import MOST_STRIDE
-from .strides import accesses, index_values_vary, lane_cost
+from .strides import UNKNOWN_EXTENT, Access, accesses, index_values_vary, lane_cost, stride
 
 MOST_LANES = 16
 WORTHWHILE = 0.8
@@ -28,6 +30,9 @@ MOST_WRITTEN_OUT = 16
 
 SHORTEST_REDUCTION = 8
 """Constant reductions below this stay scalar: adding up the lanes would cost more."""
+
+HORIZONTAL_COST = 60.0
+"""One sum in lanes: its start, what is left over, adding up the lanes, against a scalar access."""
 
 
 class Vectorise(StmtRewriter):
@@ -53,7 +58,8 @@ class Vectorise(StmtRewriter):
             order = [n.var for n in nest if n.var != chosen] + [chosen]
             try:
                 ordered = nest_in_order(nest, order)
-                return WriteOut().stmt(_innermost(ordered, lanes))
+                near = _along_stores(nest, chosen)
+                return WriteOut().stmt(_beside_lanes(_innermost(ordered, lanes), near))
             except ScheduleError:
                 pass
         body = self.stmt(nest[-1].body)
@@ -117,24 +123,64 @@ def widest(body: Stmt) -> int:
 
 
 def best_axis(nest: list[For], lanes: int) -> LoopVar | None:
-    """The loop of a nest to run in lanes, or None when scalars are as good."""
+    """The loop of a nest to run in lanes, or None when scalars are as good, or lanes along the
+    loops inside are better."""
     body = nest[-1].body
     found = accesses(body)
     scalar = float(sum(a.weight for a in found)) or 1.0
     best: LoopVar | None = None
     best_cost = WORTHWHILE
+    if any(isinstance(s, For) for s in statements(body)):
+        best_cost = min(best_cost, _inside_cost(body, lanes) / scalar)
     for loop in reversed(nest):
         if loop.extent in (0, 1) or lanes < 2:
             continue
-        total = sum(a.weight * lane_cost(a, loop.var, lanes, MOST_STRIDE) for a in found)
-        total += 2.0 * lanes * index_values_vary(body, loop.var)
-        used = float(lanes)
-        if isinstance(loop.extent, int):
-            used = loop.extent / -(-loop.extent // lanes)
-        cost = (total if found else 1.0) / used / scalar
+        cost = _cost_along(loop, found, body, lanes) / scalar
         if cost < best_cost:
             best, best_cost = loop.var, cost
     return best
+
+
+def _cost_along(loop: For, found: list[Access], body: Stmt, lanes: int) -> float:
+    """What one round costs with a loop in lanes, a scalar access being 1."""
+    total = sum(a.weight * lane_cost(a, loop.var, lanes, MOST_STRIDE) for a in found)
+    total += 2.0 * lanes * index_values_vary(body, loop.var)
+    used = float(lanes)
+    if isinstance(loop.extent, int):
+        used = loop.extent / -(-loop.extent // lanes)
+    return (total if found else 1.0) / used
+
+
+def _inside_cost(stmt: Stmt, lanes: int) -> float:
+    """What a statement costs where its own loops are run in lanes."""
+    match stmt:
+        case Block(stmts=stmts):
+            return sum(_inside_cost(s, lanes) for s in stmts)
+        case Alloc(body=body):
+            return _inside_cost(body, lanes)
+        case If(then=then, otherwise=otherwise):
+            other = 0.0 if otherwise is None else _inside_cost(otherwise, lanes)
+            return _inside_cost(then, lanes) + other
+        case For(kind="parallel"):
+            nest = perfect_nest(stmt)
+            times = prod(_times(loop) for loop in nest)
+            found = accesses(nest[-1].body)
+            costs = [_inside_cost(nest[-1].body, lanes)]
+            long = [loop for loop in nest if lanes > 1 and loop.extent not in (0, 1)]
+            costs += [_cost_along(loop, found, nest[-1].body, lanes) for loop in long]
+            return times * min(costs)
+        case For(body=body):
+            is_long = lanes > 1 and stmt.extent not in (0, 1)
+            if is_long and isinstance(body, Update) and reduces_evenly(stmt):
+                one = _cost_along(stmt, accesses(body), body, lanes)
+                return _times(stmt) * one + HORIZONTAL_COST
+            return _times(stmt) * _inside_cost(body, lanes)
+        case _:
+            return float(sum(a.weight for a in accesses(stmt)))
+
+
+def _times(loop: For) -> int:
+    return loop.extent if isinstance(loop.extent, int) else UNKNOWN_EXTENT
 
 
 def _innermost(nest: Stmt, lanes: int) -> Stmt:
@@ -146,6 +192,27 @@ def _innermost(nest: Stmt, lanes: int) -> Stmt:
         while lanes // 2 >= max(2, nest.extent):
             lanes //= 2
     return vectorise_loop(nest, lanes)
+
+
+def _along_stores(nest: list[For], chosen: LoopVar) -> LoopVar | None:
+    """The loop along which memory is written that the lanes scatter their elements over."""
+    found = accesses(nest[-1].body)
+    scattered = [a for a in found if a.is_store and stride(a, chosen) not in (0, 1)]
+    for loop in reversed(nest):
+        if loop.var != chosen and any(stride(a, loop.var) == 1 for a in scattered):
+            return loop.var
+    return None
+
+
+def _beside_lanes(stmt: Stmt, var: LoopVar | None) -> Stmt:
+    """The loop moved inside the others, next to the lanes: what they leave of the lines that they
+    touch is touched next."""
+    if var is None or not isinstance(stmt, For):
+        return stmt
+    nest = perfect_nest(stmt)
+    if all(loop.var != var for loop in nest):
+        return stmt
+    return nest_in_order(nest, [*(loop.var for loop in nest if loop.var != var), var])
 
 
 def reduces_evenly(loop: For) -> bool:

@@ -28,6 +28,7 @@ from ...kernel.transform.jam import jam
 from ...kernel.transform.locate import perfect_nest
 from ...kernel.transform.stage import read_packed
 from .contraction import Contraction, recognise
+from .look_ahead import look_ahead
 from .machine import Machine
 from .schedule_contraction import Piece, around, tile_contraction
 from .schedule_loops import MOST_LANES, widest
@@ -150,7 +151,7 @@ def _tiled(
     assert new is not None
 
     def body(rows: Piece, columns: Piece) -> Stmt:
-        return _tile(again, tile, rows, columns)
+        return _tile(again, new, tile, rows, columns)
 
     return replace(packed, body=around(new, tile, body, columns_in_lanes=True))
 
@@ -193,7 +194,7 @@ def _shapes(parts: int, registers: int, alone: bool) -> Iterator[tuple[int, int]
             yield columns, 1 if alone else rows
 
 
-def _tile(parts: _Parts, tile: Tile, rows: Piece, columns: Piece) -> Stmt:
+def _tile(parts: _Parts, found: Contraction, tile: Tile, rows: Piece, columns: Piece) -> Stmt:
     row, vector, lane = LoopVar("ii"), LoopVar("jj"), LoopVar("v")
     assert tile.column_axis is not None
     offset = dims.add(dims.mul(vector, tile.lanes), lane)
@@ -224,7 +225,10 @@ def _tile(parts: _Parts, tile: Tile, rows: Piece, columns: Piece) -> Stmt:
     # The stores of the sums name the loops themselves, so only what they keep is widened.
     # Rows outside the parts: the operands of the parts stay in registers, rows come one by one.
     at = len(loops) - 2
-    return Alloc(kept, block(jam([*loops[:at], part, *loops[at:]], sums), rest))
+    first = {v: dims.substitute(d, {row: 0, lane: 0}) for v, d in values.items()}
+    tiled = jam([*loops[:at], part, *loops[at:]], sums)
+    ahead = look_ahead(tiled, found, tile, first, vector, rows.number, (parts.part, parts.count))
+    return Alloc(kept, block(ahead, rest))
 
 
 # -- the product first -----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ...kernel import dims
 from ...kernel.dims import Dim, LoopVar
@@ -78,12 +79,17 @@ def _loads(top: Expr, weight: int, found: list[Access]) -> None:
 
 def stride(access: Access, var: LoopVar) -> Dim | None:
     """Elements between neighbouring iterations of a loop; None when it is not constant."""
-    if not any(uses(d, var) for d in access.index):
+    return _stride(access.buffer, access.index, var)
+
+
+@lru_cache(maxsize=1 << 13)
+def _stride(buffer: Buffer, index: tuple[Dim, ...], var: LoopVar) -> Dim | None:
+    if not any(uses(d, var) for d in index):
         return 0
-    result = dims.coefficient(access.buffer.offset(access.index), var)
+    result = dims.coefficient(buffer.offset(index), var)
     if result is None:
         return None
-    for dim in access.index:
+    for dim in index:
         for atom in dims.atoms(dim):
             if atom != var and not isinstance(atom, LoopVar) and uses(atom, var):
                 return None

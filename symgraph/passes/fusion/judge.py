@@ -16,6 +16,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...ir.compose import apply_forward, literal, literal_tensor
+from ...ir.form import op_key
 from ...ir.node import Node, Value
 from ...kernel import dims
 from ...kernel.compute import Compute, Tensor
@@ -25,7 +26,6 @@ from ...kernel.ir import Buffer, Reduce
 from ...kernel.loops import StagePlan, has_reduce, plan_stages
 from ...kernel.picked_sums import picked_terms, visited
 from ...kernel.rewrite import walk
-from ..eliminate_common_subexpressions import op_key
 from .profile import contraction, expression_depth, inner_operations
 
 SCRATCH_BYTES = 32 * 1024

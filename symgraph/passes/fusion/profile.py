@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ...errors import UnknownOperatorError
 from ...ir.compose import apply_forward, literal, literal_tensor
+from ...ir.form import op_key
 from ...ir.fused import Fused
 from ...ir.node import Node
 from ...ir.op import Constant
@@ -20,7 +21,6 @@ from ...kernel.dtypes import as_dtype
 from ...kernel.ir import Axis, Buffer, Call, DataIndex, Expr, IndexValue, Load, Reduce, Select
 from ...kernel.loops import flops
 from ...kernel.rewrite import loads, operands, walk
-from ..eliminate_common_subexpressions import op_key
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,32 @@ class Profile:
     flops: int
 
 
+MOST_KNOWN = 1 << 14
+_known: dict[Hashable, Profile | None] = {}
+"""Of every operator with its attributes and types: each pass that asks is told the same."""
+
+
 class Profiles:
     """The profiles of nodes, made when asked for; None for a node that cannot be fused."""
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, Profile | None] = {}
+        self._of: dict[Node, Profile | None] = {}
 
     def of(self, node: Node) -> Profile | None:
-        key = self._key(node)
-        if key is None:
-            return _profile(node)
-        if key not in self._known:
-            self._known[key] = _profile(node)
-        return self._known[key]
+        if node.is_variable or isinstance(node.op, Constant):
+            return None  # nothing to fuse, and the key of a weight would be all of its bytes
+        if node not in self._of:
+            key = self._key(node)
+            self._of[node] = _profile(node) if key is None else self._known(key, node)
+        return self._of[node]
+
+    @staticmethod
+    def _known(key: Hashable, node: Node) -> Profile | None:
+        if key not in _known:
+            if len(_known) >= MOST_KNOWN:
+                _known.clear()
+            _known[key] = _profile(node)
+        return _known[key]
 
     @staticmethod
     def _key(node: Node) -> Hashable | None:

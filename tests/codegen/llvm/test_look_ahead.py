@@ -98,6 +98,22 @@ def test_panels_of_their_own_for_each_round_of_an_outer_loop_are_asked_for_too()
     assert 0 < first <= u.size // 16, "but those of the first panel"
 
 
+def test_gates_of_a_recurrent_cell_are_asked_for_together() -> None:
+    """Four parts of one product: every line of all of them, in the panels after the first."""
+    x = sg.var("x", (20, 3, 192))
+    f = program(sg.models.lstm(x, features=192, units=224), x=images(20, 3, 192))
+    kernels = {k.name: k for k in prefetching(f)}
+    (cell,) = (k for n, k in kernels.items() if "cell" in n)
+    buffers = {b for b, _ in asked(cell.body)}
+    (weights,) = (b for b in buffers if len(b.shape) == 4)
+    assert weights.shape[2] == 4
+    lines = {index for b, index in asked(cell.body) if b is weights}
+    every = set(itertools.product(*(range(int(d)) for d in weights.shape[:-1]), [0]))
+    first = min(index[0] for index in lines)
+    assert {index for index in every if index[0] >= first} <= lines
+    assert first <= 1
+
+
 @pytest.mark.parametrize(
     ("channels", "out", "size"), [(96, 160, 40), (16, 32, 6)], ids=["many rows", "small weights"]
 )

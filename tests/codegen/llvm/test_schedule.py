@@ -155,3 +155,57 @@ def test_scratch_of_open_size_lies_in_the_workspace(threads: int) -> None:
         powers = np.exp(data - data.max(axis=-1, keepdims=True, initial=-np.inf))
         expected = powers / powers.sum(axis=-1, keepdims=True)
         np.testing.assert_allclose(executable(data), expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("columns", [130, 1003])
+def test_long_rows_are_read_along_memory(columns: int) -> None:
+    """The rows of a softmax are not lanes that are gathered one element from each."""
+    (kernel,) = compile(
+        sg.softmax(sg.var("x", (37, columns)), axis=-1), options=Options(cache=None, threads=1)
+    ).program.kernels
+    assert isinstance(kernel.body, For)
+    assert not isinstance(kernel.body.body, For), "the loop over rows holds a whole row"
+    outer = kernel.body.extent
+    assert outer == 37
+
+
+@pytest.mark.parametrize("shape", [(0, 35), (0, 5), (1, 1), (5, 1), (2, 19, 3), (40, 200)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_norms_of_rows_of_every_length_agree(shape: tuple[int, ...], dtype: str) -> None:
+    x = sg.var("x", shape, dtype=dtype)
+    y = sg.softmax(x * 3.0, axis=-1) + (sg.softmax(x, axis=0) if shape[0] else x)
+    a = np.random.default_rng(3).uniform(-1, 1, shape).astype(dtype)
+    found, plain = (
+        compile(y, target=t, options=Options(cache=None, threads=1, level=level))(a)
+        for t, level in (("llvm", 2), ("interp", 0))
+    )
+    np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_short_rows_are_lanes() -> None:
+    (kernel,) = compile(
+        sg.softmax(sg.var("x", (64, 10)), axis=-1), options=Options(cache=None, threads=1)
+    ).program.kernels
+    assert isinstance(kernel.body, For) and isinstance(kernel.body.body, For)
+    assert kernel.body.body.kind == "vector"
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (0, 2, 1), (2, 1, 0)])
+@pytest.mark.parametrize("shape", [(3, 5, 7), (1, 33, 18), (20, 0, 35), (37, 41, 50)])
+def test_transposes_agree(shape: tuple[int, int, int], order: tuple[int, int, int]) -> None:
+    x = np.random.default_rng(0).integers(-9, 9, shape).astype(np.int16)
+    y = sg.transpose(sg.var("x", shape, dtype="int16"), order)
+    f = compile(y, options=Options(cache=None, threads=1, verify=2))
+    np.testing.assert_array_equal(f(x), x.transpose(order))
+
+
+def test_scattered_lanes_write_neighbours_one_after_the_other() -> None:
+    """Each store touches a line for every lane: the loop next to the lanes stays on those lines."""
+    x = sg.var("x", (300, 1003))
+    (kernel,) = compile(
+        sg.transpose(x, (1, 0)), options=Options(cache=None, threads=1)
+    ).program.kernels
+    blocks = kernel.body
+    assert isinstance(blocks, For) and isinstance(blocks.body, For)
+    assert (blocks.extent, blocks.body.extent) == (63, 300)
+    assert isinstance(blocks.body.body, For) and blocks.body.body.kind == "vector"

@@ -22,7 +22,7 @@ def compiled(symbol: sg.Symbol, **options: object) -> Executable:
 
 
 def stages_of(executable: Executable) -> list[Stage]:
-    emitter = _ProgramEmitter(executable.program, machine(None), False)
+    emitter = _ProgramEmitter(executable.program, machine(None), False, alone=False)
     calls = [c for step in executable.program.steps for c in emitter._calls(step)]
     return stages(calls, emitter.overlaps)
 
