@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -29,17 +29,16 @@ from .ir.program import Check, KernelStep, Leaf, Port, Program, ProgramBuffer, m
 from .ir.release import gather_constants, release_graph
 from .ir.symbol import Expression, Group, Symbol, group, output_names
 from .ir.tensor_type import as_shape
-from .kernel.compute import Tensor
 from .kernel.dims import DimVar, dim_vars
 from .kernel.dtypes import as_dtype
-from .kernel.ir import Buffer, Kernel
-from .kernel.printer import kernel_text
-from .kernel.rewrite import Substitute
+from .kernel.ir import Kernel
+from .kernel.printer import text_without_names
 from .kernel.verify import verify_kernel
 from .lower import lower, node_kernel
 from .options import Options, from_environment
 from .passes import optimisation, preparation
 from .passes.compare import compare_graphs, shape_at
+from .passes.fuse_over_blocks import FuseOverBlocks
 from .passes.infer_types import InferTypes
 from .passes.manager import Dump, Pass, Pipeline
 from .passes.order_steps import OrderSteps
@@ -47,6 +46,7 @@ from .passes.pack_constants import PackConstants
 from .passes.plan_memory import PlanMemory
 from .passes.recompute import Recompute
 from .passes.settle_updates import SettleUpdates
+from .progress import Progress
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -89,8 +89,10 @@ def compile(
         name,
         chosen,
         tuple(passes),
+        progress=Progress(f"symgraph: compiling {name}"),
     )
-    return build.run()
+    with build.progress:
+        return build.run()
 
 
 def memory_report(
@@ -120,6 +122,7 @@ class Build:
     passes: tuple[Pass, ...] = ()
     keep_recipes: bool = False
     """Constants remember how they follow from parameters, and no pass looks at their numbers."""
+    progress: Progress = field(default_factory=lambda: Progress("symgraph: compiling"))
 
     def run(self) -> Executable:
         target = usable_target(self.options.target)
@@ -149,6 +152,7 @@ class Build:
         made."""
         start = time.perf_counter()
         program = self.program(target)
+        self.progress.at("code")
         text = target.emit(program, self.options)
         skeleton = program.with_(constants=())
         waiting = [program]
@@ -164,22 +168,33 @@ class Build:
     def program(self, target: Target) -> Program:
         """Every stage up to the planned program of scheduled kernels."""
         dump = Dump(self.options.dump)
+        self.progress.at("passes")
         graph = with_state_updates(self.graph) if self.training else self.graph
         inference = InferTypes(self.shapes, self.dtypes, self.constants(graph)).inference(graph)
         # What inference could not decide about named extents is checked at each call.
         checks = [Check(*condition) for condition in inference.constraints]
         labels = output_names(self.graph)
         prepared, graph = self.passed(graph, target, dump, inference)
+        self.progress.at("lower")
         program = lower(graph, self.name, checks, labels)
         program = release_graph(SettleUpdates().run(with_interface(program, prepared)))
         del graph, prepared  # what was folded into other constants goes before those are packed
         dump.write("lower", program)
-        program = PackConstants().run(schedule(program, target, self.options))
+        program = self.over_blocks(program, target)
+        program = PackConstants().run(schedule(program, target, self.options, self.progress))
         dump.write("schedule", program)
         for planning in self.planning(target):
+            self.progress.at(planning.name)
             program = planning.run(program)
             dump.write(planning.name, program)
         return program
+
+    def over_blocks(self, program: Program, target: Target) -> Program:
+        """The program with kernels fused over blocks, for targets that say what traffic costs."""
+        rates = target.rates(self.options)
+        self.progress.at(FuseOverBlocks.name)
+        wanted = self.options.level >= 2 and FuseOverBlocks.name not in self.options.disable
+        return FuseOverBlocks(rates).run(program) if rates is not None and wanted else program
 
     def planning(self, target: Target) -> tuple[Recompute | OrderSteps | PlanMemory, ...]:
         """The passes over the scheduled program, in order."""
@@ -319,17 +334,9 @@ def _check_extents(prepared: Graph, known: set[DimVar]) -> None:
                 )
 
 
-def _text_without_names(kernel: Kernel) -> str:
-    """The same for kernels that differ in what they and their tensors are called."""
-    renamed: dict[Tensor, Buffer] = {
-        b: replace(b, name=f"t{n}") for n, b in enumerate(kernel.params)
-    }
-    inputs, outputs = (tuple(renamed[b] for b in side) for side in (kernel.inputs, kernel.outputs))
-    body = Substitute(buffers=renamed).stmt(kernel.body)
-    return kernel_text(Kernel("kernel", inputs, outputs, kernel.dims, body))
-
-
-def schedule(program: Program, target: Target, options: Options) -> Program:
+def schedule(
+    program: Program, target: Target, options: Options, progress: Progress | None = None
+) -> Program:
     """Every kernel arranged for the target; equal kernels of equal constants are arranged once."""
     done: dict[tuple[str, frozenset[int]], Kernel] = {}
     originals: dict[tuple[Kernel, frozenset[int]], Kernel] = {}
@@ -342,8 +349,10 @@ def schedule(program: Program, target: Target, options: Options) -> Program:
         places = enumerate(step.reads) if packs else ()
         constants = frozenset(n for n, b in places if b.root.place == "constant" and b.is_whole)
         if (kernel, constants) not in originals:
-            key = _text_without_names(kernel), constants
+            key = text_without_names(kernel), constants
             if key not in done:
+                if progress is not None:
+                    progress.at(f"schedule {step.label}")
                 verify_kernel(kernel, options.verify)
                 done[key] = target.schedule(kernel, options, constants)
                 verify_kernel(done[key], options.verify)

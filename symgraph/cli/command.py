@@ -48,6 +48,16 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads (default: one a core)")
     add_algorithms(parser)
+    add_planning(parser)
+
+
+def add_planning(parser: argparse.ArgumentParser) -> None:
+    """How long memory is planned."""
+    parser.add_argument(
+        "--planning-effort", type=float, metavar="FACTOR",
+        help="search so many times as long for a smaller arena where quick methods do not prove "
+        "theirs least; counted in work, not in seconds (default: 1)",
+    )  # fmt: skip
 
 
 def add_algorithms(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +72,7 @@ def add_algorithms(parser: argparse.ArgumentParser) -> None:
 
 def compile_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was given of `add_target`, as keywords of `compile`."""
-    names = ("target", "threads", "algorithms")
+    names = ("target", "threads", "algorithms", "planning_effort")
     found = {name: getattr(arguments, name) for name in names}
     return {key: value for key, value in found.items() if value is not None}
 

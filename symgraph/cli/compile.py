@@ -11,7 +11,7 @@ from ..aot.kinds import KINDS
 from ..errors import InputError
 from ..ir.symbol import Group
 from .arrays import parameters
-from .command import Command, add_algorithms, add_model, given_shapes
+from .command import Command, add_algorithms, add_model, add_planning, given_shapes
 from .entries import add_entries, entries_arguments, given_entries, given_state
 from .model_argument import load_model
 from .progress import Progress
@@ -76,6 +76,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--strict", action="store_true", help="the same bits on every processor (slower)"
     )
     add_algorithms(parser)
+    add_planning(parser)
     parser.add_argument(
         "--weights",
         choices=("embedded", "file", "pointer"),
@@ -140,8 +141,11 @@ def run(arguments: argparse.Namespace) -> int:
         specialise=given_sizes(arguments.specialise),
         budgets=given_budgets(arguments),
         progress=story.stage,
-        **({} if arguments.algorithms is None else {"algorithms": arguments.algorithms}),
-        **({} if arguments.threads is None else {"threads": arguments.threads}),
+        **{
+            name: given
+            for name in ("algorithms", "threads", "planning_effort")
+            if (given := getattr(arguments, name)) is not None
+        },
         **what,
     )
     print(artifact)

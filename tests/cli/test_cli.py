@@ -355,6 +355,16 @@ def test_memory_prints_the_plan_and_draws_the_arena(folder: Path, capsys) -> Non
     assert (folder / "arena.svg").read_text().startswith("<svg")
 
 
+def test_memory_is_planned_with_more_effort(folder: Path, capsys) -> None:
+    command = ["memory", "net.py:small", "--at", "N=8", "--json"]
+    assert main(command) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert main([*command, "--planning-effort", "3.5"]) == 0
+    assert json.loads(capsys.readouterr().out) == plain  # what is proved needs no more
+    assert main([*command, "--planning-effort", "-1"]) != 0
+    assert "planning_effort must be a factor >= 0, got -1.0" in capsys.readouterr().err
+
+
 def test_memory_of_a_training_step(folder: Path, capsys) -> None:
     assert main(["memory", "net.py:small", "--shape", "x=8,6", "--training"]) == 0
     text = capsys.readouterr().out

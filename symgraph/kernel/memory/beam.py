@@ -22,7 +22,6 @@ made here: equal input gives equal output.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +39,8 @@ from .relaxation import (
 Floats = npt.NDArray[np.float64]
 NARROW_EVERY = 16
 FIRST_STAGE = 1.5
+RESERVE_EVERY = 8
+RESERVE = 4
 ROUND_OVERHEAD = 40_000
 
 
@@ -102,6 +103,7 @@ def beam(
     trouble: Floats,
     work_limit: int,
     kept: Ints | None = None,
+    patience: int = 0,
 ) -> BeamResult:
     """Look for a packing of at most `capacity` granules with `width` packings side by side.
 
@@ -110,12 +112,15 @@ def beam(
     weighting constraints", ECAI 2004).
     `kept` are offsets to start from, -1 for buffers still to be placed. Nothing that is to be
     placed may go below a kept buffer it meets.
+    `patience` is how often the search goes on where all packings overflowed: with those that came
+    just behind the best some rounds before, by turns few and many rounds ("ruler" sequence), so
+    that early mistakes are undone too (after beam-stack search, Zhou and Hansen, ICAPS 2005).
     """
     difficulty = _difficulty(problem, weights) * urgency
     search = _Beam(
         tabulate(problem), capacity, width, weights, difficulty / difficulty.sum(), trouble
     )
-    return search.run(work_limit, kept)
+    return search.run(work_limit, patience, kept)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,27 +132,38 @@ class _Beam:
     difficulty: Floats
     trouble: Floats
 
-    def run(self, work_limit: int, kept: Ints | None) -> BeamResult:
-        states, work = self._start(kept), 0
-        here = self
-        for step in count():
-            if work >= work_limit:
-                return BeamResult(False, states.offsets[0], work, here._blame(states))
-            if step % NARROW_EVERY == 0:
+    def run(self, work_limit: int, patience: int, kept: Ints | None) -> BeamResult:
+        states, work, deaths, step = self._start(kept), 0, 0, 0
+        here, furthest, blame = self, states, np.zeros(self.tables.problem.count)
+        reserves: list[tuple[_States, int]] = []
+        while work < work_limit:
+            if step % NARROW_EVERY == 0 or here is self:
                 unplaced: Bools = np.any(states.levels[:, :-1] < self.tables.far, axis=0)
                 here = replace(self, tables=narrowed(self.tables, unplaced))
             parents = states
             states, height, examined = here._expanded(states)
             work += examined * here.tables.residents.size + ROUND_OVERHEAD
             if not len(states.levels):
-                furthest = parents.offsets[parents.progress.argmax()]
-                return BeamResult(False, furthest, work, here._blame(parents))
+                deaths += 1
+                if deaths == 1 or parents.progress.max() > furthest.progress.max():
+                    furthest, blame = parents, here._blame(parents)
+                del reserves[max(1, len(reserves) - ruler(deaths) + 1) :]
+                if deaths > patience or not reserves:
+                    break
+                here = self
+                states, step = reserves.pop()
+                continue
             complete = (states.left.max(axis=1, initial=0) == 0).nonzero()[0]
             if len(complete):
                 offsets = states.offsets[complete[0]]
                 return BeamResult(True, offsets, work, np.zeros(len(offsets)))
-            states = here._survivors(states, height)
-        raise AssertionError("unreachable")
+            states, reserve = here._survivors(states, height)
+            step += 1
+            if step % RESERVE_EVERY == 0 and patience:
+                reserves.append((reserve if len(reserve.levels) else states, step))
+        if not deaths:
+            furthest, blame = states, here._blame(states)
+        return BeamResult(False, furthest.offsets[furthest.progress.argmax()], work, blame)
 
     def _start(self, kept: Ints | None) -> _States:
         problem, dtype = self.tables.problem, self.tables.dtype
@@ -240,9 +256,9 @@ class _Beam:
         kept = _within(height, self.capacity)
         return states.pick(kept), height[kept]
 
-    def _survivors(self, states: _States, height: Ints) -> _States:
-        """The best `width` by score, without those equal to a better one."""
-        ranked = self._score(states, height).argsort(kind="stable")[: 3 * self.width]
+    def _survivors(self, states: _States, height: Ints) -> tuple[_States, _States]:
+        """The best `width` by score, without those equal to a better one, and those after them."""
+        ranked = self._score(states, height).argsort(kind="stable")
         seen: set[bytes] = set()
         kept: list[int] = []
         for row in ranked.tolist():
@@ -250,9 +266,10 @@ class _Beam:
             if digest not in seen:
                 seen.add(digest)
                 kept.append(row)
-                if len(kept) == self.width:
+                if len(kept) == RESERVE * self.width:
                     break
-        return states.pick(np.array(kept, np.int64))
+        rows = np.array(kept, np.int64)
+        return states.pick(rows[: self.width]), states.pick(rows[self.width :])
 
     def _blame(self, states: _States) -> Floats:
         """Who waits in the sections closest to overflow, averaged over the dying packings."""
@@ -279,6 +296,11 @@ class _Beam:
             - weights.progress * states.progress
         )
         return score
+
+
+def ruler(number: int) -> int:
+    """The largest power of two that divides a number: 1 2 1 4 1 2 1 8 ..."""
+    return number & -number
 
 
 def _difficulty(problem: Problem, weights: Weights) -> Floats:

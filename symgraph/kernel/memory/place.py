@@ -5,8 +5,8 @@ planned one by one against a common target, the largest of their lower bounds: a
 below it needs no better plan. Each method runs only if those before it missed the target.
 
 Effort is counted in *work*, table entries examined (some nanoseconds each), so the result
-depends on the input alone. The clock is a last resort for slow machines; a plan that it cut short
-says so in `Placement.method`.
+depends on the input alone. The clock is asked only where a caller gives a limit in seconds, which
+the passes never do; a plan that it cut short says so in `Placement.method`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 import numpy as np
 
-from .beam import BeamResult, Floats, Weights, beam
+from .beam import BeamResult, Weights, beam
 from .check import check
+from .fillers import filled
 from .heuristics import completed, portfolio
 from .interval import (
     Interval,
@@ -36,21 +38,25 @@ from .weld import unwelded, weld, welded
 
 WIDTHS = (16, 24, 4, 32, 8, 48)
 DEPTHS = (8.0, 1000.0, 2.0, 1000.0, 30.0, 1000.0)
-FIRST_GAP = 0.5
+FIRST_GAP = 0.3
+ASK_TARGET = 4
+NEAR = 0.01
 WELDED_SHARE = 3
-WIDEN = 1.25
+WIDEN = 1.5
 SPREAD = 0.6
 BLAME = 0.5
 FORGET = 0.9
 REPAIRS = 4
+PATIENCE = 64
 NODE_OVERHEAD = 5_000
-WORK_LIMIT = 1_500_000_000
+KEPT_PLANS = 256
+WORK_LIMIT = 1_400_000_000
 
 
 def place(
     intervals: Sequence[Interval],
     *,
-    time_limit_seconds: float = 30.0,
+    time_limit_seconds: float = math.inf,
     work_limit: int = WORK_LIMIT,
     seed: int = 0,
 ) -> Placement:
@@ -58,19 +64,36 @@ def place(
 
     Raises: MemoryPlanError if the plan fails its own check, which would be a bug.
     """
-    unit = granule(intervals)
     bound = lower_bound(intervals)
-    budget = _Budget(work_limit, time.monotonic() + time_limit_seconds)
+    key = tuple((i.start, i.end, i.nbytes, i.alignment) for i in intervals)
+    solve = _solved if math.isinf(time_limit_seconds) else _solved.__wrapped__
+    offsets, total, least, method = solve(key, time_limit_seconds, work_limit, seed)
+    check(intervals, offsets, total)
+    least = max(bound, least)
+    return Placement(offsets, total, bound, naive_total(intervals), total <= least, method)
+
+
+@lru_cache(maxsize=KEPT_PLANS)
+def _solved(
+    buffers: tuple[tuple[int, int, int, int], ...], seconds: float, work_limit: int, seed: int
+) -> tuple[tuple[int, ...], int, int, str]:
+    """Offsets, total, a total that no plan can beat, and the method; names do not matter.
+
+    Plans are kept because one network is often planned again: for another target, another level,
+    after a change elsewhere. They depend on the arguments alone, so nobody can tell.
+    """
+    intervals = [Interval("", *buffer) for buffer in buffers]
+    unit = granule(intervals)
+    budget = _Budget(work_limit, time.monotonic() + seconds)
     plans = _plan_parts(components(intervals), budget, seed)
     offsets = [0] * len(intervals)
     for plan in plans:
         for identity, offset in zip(plan.problem.identities, plan.offsets.tolist(), strict=True):
             offsets[identity] = offset * unit
     total = unit * max((plan.peak for plan in plans), default=0)
-    least = max([bound, *(plan.least * unit for plan in plans)])
-    check(intervals, offsets, total)
-    method = _method(plans, total <= least, budget)
-    return Placement(tuple(offsets), total, bound, naive_total(intervals), total <= least, method)
+    least = unit * max((plan.least for plan in plans), default=0)
+    method = _method(plans, total <= max(least, lower_bound(intervals)), budget)
+    return tuple(offsets), total, least, method
 
 
 @dataclass(slots=True)
@@ -123,64 +146,87 @@ def _plan_parts(problems: Sequence[Problem], budget: _Budget, seed: int) -> list
 def _improved(plan: _Plan, target: int, budget: _Budget, seed: int) -> _Plan:
     """A quick exact try, the beam over welded buffers, over all, and exact search at the end."""
     plan = _searched(plan, target, budget, budget.work // 20)
-    if plan.peak > max(target, plan.least) and (plan.problem.alignments == 1).all():
+    if plan.peak > max(target, plan.least):
         plan = _welded(plan, max(target, plan.least), budget, budget.work // WELDED_SHARE, seed)
     plan = _beamed(plan, max(target, plan.least), budget, budget.work * 4 // 5, seed)
     return _searched(plan, target, budget, budget.work)
 
 
 def _welded(plan: _Plan, target: int, budget: _Budget, work: int, seed: int) -> _Plan:
-    """The beam over blocks of buffers that look like the pieces of one."""
-    blocks = weld(plan.problem)
-    if len(blocks) == plan.problem.count:
+    """The beam over blocks of buffers that look like the pieces of one, with and without fillers.
+
+    Where alignments are coarser than the granule nothing can be welded.
+    """
+    problem = plan.problem
+    if (problem.alignments != 1).any():
         return plan
-    problem = welded(plan.problem, blocks)
-    packing = portfolio(problem)
-    small = _Plan(problem, packing.offsets, packing.peak, problem.bound, packing.method)
-    small = _beamed(small, target, budget, work, seed)
-    return plan.better(unwelded(plan.problem, blocks, small.offsets), f"welded, {small.method}")
+    full = filled(problem)
+    variants = [full, problem] if full.count > problem.count else [problem]
+    for variant in variants:
+        blocks = weld(variant)
+        if plan.peak <= target or len(blocks) == problem.count:
+            continue
+        packing = portfolio(small := welded(variant, blocks))
+        found = _Plan(small, packing.offsets, packing.peak, small.bound, packing.method)
+        found = _beamed(found, target, budget, work // len(variants), seed, guessed=True)
+        plan = plan.better(unwelded(problem, blocks, found.offsets), f"welded, {found.method}")
+    return plan
 
 
-def _beamed(plan: _Plan, target: int, budget: _Budget, work: int, seed: int) -> _Plan:
+def _beamed(
+    plan: _Plan, target: int, budget: _Budget, work: int, seed: int, *, guessed: bool = False
+) -> _Plan:
     """Beams with perturbed weights in either direction of time, wider and wider.
 
-    Each attempt asks for the target, and for a peak between the target and the best so far, which
-    comes closer to the target after a success and recedes after failures. Buffers that were still
-    waiting where a beam died are more urgent in the next: "squeaky wheel optimization" (Joslin and
-    Clements, JAIR 1999).
+    Each attempt asks for a peak between the target and the best so far, which comes closer to the
+    target after a success and recedes after failures; some, and all for a guess, which reaches the
+    target easily if it is right, ask for the target first. Buffers that were still waiting where a
+    beam died are more urgent in the next: "squeaky wheel optimization" (Joslin and Clements, JAIR
+    1999).
     """
-    rng = random.Random(seed)
-    directions = (plan.problem, plan.problem.mirrored())
-    troubles = tuple(np.ones(plan.problem.sections) for _ in directions)
-    urgency = np.ones(plan.problem.count)
-    floor_work, most, attempt, gap = (
-        budget.work - work,
-        work // 5,
-        0,
-        (plan.peak - target) * FIRST_GAP,
-    )
-    while plan.peak > target and budget.work > max(0, floor_work) and not budget.late:
-        mode = attempt // 2 % len(WIDTHS)
-        weights, width = Weights(depth=DEPTHS[mode]), WIDTHS[mode]
-        if attempt >= 2 * len(WIDTHS):
-            weights = _perturbed(weights, rng)
-        trouble = troubles[attempt % 2]
-        asked = min(plan.peak - 1, target + int(gap))
-        for capacity in dict.fromkeys((target, asked)):
-            work = min(budget.work, most)
-            result = beam(directions[attempt % 2], capacity, width, weights, urgency, trouble, work)
-            trouble **= FORGET
-            budget.work -= result.work
-            urgency = (urgency * (1.0 + BLAME * result.blame)) ** FORGET
-            plan = _adopted(plan, result, f"beam search of width {width}")
-            if result.found:
+    state = _Attempts(plan, seed)
+    spare = max(0, budget.work - work)
+    gap = (plan.peak - target) * FIRST_GAP
+    while plan.peak > target and budget.work > spare and not budget.late:
+        most = work // 5 if guessed else (budget.work - spare) // 2
+        near = plan.peak - target <= NEAR * target
+        if guessed or near or state.number % ASK_TARGET == ASK_TARGET - 1:
+            plan = state.attempt(plan, target, budget, work // 5 if guessed else work // 10)
+        if plan.peak > target:
+            asked = min(plan.peak - 1, target + int(gap))
+            before, plan = plan, state.attempt(plan, asked, budget, most)
+            if plan.peak <= asked:
                 gap = (plan.peak - target) / 2
-                break
-        else:
-            gap = min(gap * WIDEN, plan.peak - target)
-        attempt += 1
-        plan = _repaired(plan, target, rng, urgency, budget, most, troubles[0])
+            else:
+                gap = min(gap * WIDEN, before.peak - target)
+        plan = _repaired(plan, target, state, budget, most)
     return plan
+
+
+class _Attempts:
+    """What beams learn from those before: weights, directions, urgency of buffers, trouble."""
+
+    def __init__(self, plan: _Plan, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.number = 0
+        self.directions = (plan.problem, plan.problem.mirrored())
+        self.troubles = tuple(np.ones(plan.problem.sections) for _ in self.directions)
+        self.urgency = np.ones(plan.problem.count)
+
+    def attempt(self, plan: _Plan, capacity: int, budget: _Budget, work: int) -> _Plan:
+        """One beam for a capacity; the plan is the better of what was and what it found."""
+        mode = self.number // 2 % len(WIDTHS)
+        weights, width = Weights(depth=DEPTHS[mode]), WIDTHS[mode]
+        if self.number >= 2 * len(WIDTHS):
+            weights = _perturbed(weights, self.rng)
+        way = self.number % 2
+        result = beam(self.directions[way], capacity, width, weights, self.urgency,
+                      self.troubles[way], work, patience=PATIENCE)  # fmt: skip
+        budget.work -= result.work
+        self.number += 1
+        np.power(self.troubles[way], FORGET, out=self.troubles[way])
+        self.urgency = (self.urgency * (1.0 + BLAME * result.blame)) ** FORGET
+        return _adopted(plan, result, f"beam search of width {width}")
 
 
 def _adopted(plan: _Plan, result: BeamResult, method: str) -> _Plan:
@@ -190,34 +236,25 @@ def _adopted(plan: _Plan, result: BeamResult, method: str) -> _Plan:
     return plan.better(completed(plan.problem, result.offsets), f"{method}, completed greedily")
 
 
-def _repaired(
-    plan: _Plan,
-    target: int,
-    rng: random.Random,
-    urgency: Floats,
-    budget: _Budget,
-    most: int,
-    trouble: Floats,
-) -> _Plan:
+def _repaired(plan: _Plan, target: int, state: _Attempts, budget: _Budget, most: int) -> _Plan:
     """Rebuild the upper part of the best packing, or of its reflection, a few times."""
     reflectable = bool((plan.problem.alignments == 1).all())
     for _ in range(REPAIRS):
         if plan.peak <= target or budget.spent:
             break
         offsets = plan.offsets
-        if reflectable and rng.random() < 0.5:
+        if reflectable and state.rng.random() < 0.5:
             offsets = _sunk(plan.problem, plan.peak - offsets - plan.problem.sizes)
-        level = plan.peak * rng.uniform(0.1, 0.8)
+        level = plan.peak * state.rng.uniform(0.1, 0.8)
         kept = np.where(offsets < level, offsets, -1)
         if kept.min() >= 0:
             continue
         gap = plan.peak - target
-        asked = target + min(gap - 1, int(gap * rng.choice((0.0, 0.4, 0.7, 0.85, 1.0))))
-        width = rng.choice(WIDTHS)
-        weights = _perturbed(Weights(), rng)
-        result = beam(
-            plan.problem, asked, width, weights, urgency, trouble, min(budget.work, most), kept
-        )
+        asked = target + min(gap - 1, int(gap * state.rng.choice((0.0, 0.4, 0.7, 0.85, 1.0))))
+        width = state.rng.choice(WIDTHS)
+        weights = _perturbed(Weights(), state.rng)
+        result = beam(plan.problem, asked, width, weights, state.urgency, state.troubles[0],
+                      min(budget.work, most), kept, PATIENCE // 8)  # fmt: skip
         budget.work -= result.work
         plan = _adopted(plan, result, "beam search and repair")
     return plan

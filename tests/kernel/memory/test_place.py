@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import sys
 from itertools import permutations
 
 import pytest
@@ -84,6 +86,37 @@ def test_exact_search_alone_agrees_with_brute_force(intervals: tuple[Interval, .
 @settings(max_examples=25, deadline=None)
 def test_same_input_same_plan(intervals: tuple[Interval, ...]) -> None:
     assert place(intervals, work_limit=SMALL) == place(intervals, work_limit=SMALL)
+
+
+def test_a_plan_is_made_once_whatever_its_buffers_are_called(monkeypatch) -> None:
+    planner = sys.modules["symgraph.kernel.memory.place"]
+    solved = []
+    original = planner._plan_parts
+    monkeypatch.setattr(planner, "_plan_parts",
+                        lambda *arguments: solved.append(1) or original(*arguments))  # fmt: skip
+    sizes = [(n % 7 + 1) * 192 + 11 for n in range(23)]
+
+    def buffers(prefix: str, alignment: int = 64) -> tuple[Interval, ...]:
+        return tuple(Interval(f"{prefix}{n}", n, n + 2 + n % 5, size, alignment)
+                     for n, size in enumerate(sizes))  # fmt: skip
+
+    first = place(buffers("a"))
+    assert place(buffers("b")) == first and len(solved) == 1
+    assert place(buffers("a", 128)) != first and len(solved) == 2
+    place(buffers("a"), seed=1)
+    place(buffers("a"), work_limit=77)
+    assert len(solved) == 4
+    assert place(buffers("a"), time_limit_seconds=60.0) == first, "a limit in seconds is not kept"
+    assert len(solved) == 5
+
+
+def test_five_hundred_buffers_need_no_search_where_a_heuristic_suffices() -> None:
+    """The first order that reaches the lower bound ends it: no search, no beam."""
+    rng = random.Random(0)
+    buffers = tuple(Interval(f"b{n}", n, n + rng.choice((2, 2, 3, 5, 40)), 64 << rng.randrange(9))
+                    for n in range(500))  # fmt: skip
+    plan = place(buffers, work_limit=0)
+    assert plan.proved and plan.method.startswith("greedy")
 
 
 def test_empty() -> None:

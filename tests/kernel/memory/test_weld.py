@@ -62,3 +62,24 @@ def test_a_packing_of_the_blocks_is_one_of_the_buffers(case, shift: int) -> None
 def test_the_same_blocks_each_time() -> None:
     (problem, *_) = components(build(CASES[6]))
     assert weld(problem) == weld(problem)
+
+
+WINDMILL = ((0, 5, 3), (5, 8, 8), (2, 8, 4), (0, 2, 9), (2, 5, 5))
+"""Low, right, high, left, centre: 8 steps long, 12 bytes high."""
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 2, 0, 3, 1)])
+def test_a_windmill_becomes_one_block(order: tuple[int, ...]) -> None:
+    problem = problem_of(*(WINDMILL[n] for n in order))
+    (block,) = weld(problem)
+    assert (block.first, block.last, block.size) == (0, problem.sections, 12)
+    offsets = unwelded(problem, (block,), np.zeros(1, np.int64))
+    part = [Interval(f"b{i}", *WINDMILL[order[i]], 1) for i in problem.identities]
+    check(part, offsets.tolist(), 12)
+
+
+def test_arms_may_be_stacks_and_sums_must_agree() -> None:
+    stacked = ((0, 5, 3), (5, 8, 8), (2, 8, 3), (2, 8, 1), (0, 2, 9), (2, 5, 5))
+    assert len(weld(problem_of(*stacked))) == 1
+    broken = ((0, 5, 3), (5, 8, 8), (2, 8, 4), (0, 2, 10), (2, 5, 5))
+    assert len(weld(problem_of(*broken))) == 5
