@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from symgraph.errors import UnknownOperatorError
+
 from .chart import chart
 from .machine import Roof, describe
 from .networks import NETWORKS, Network
@@ -201,7 +203,11 @@ def main() -> None:
     print(describe())
     for network in chosen:
         for threads in (int(t) for t in given.threads.split(",")):
-            found = measure(network, threads, given.rounds, tuple(given.engines.split(",")))
+            try:
+                found = measure(network, threads, given.rounds, tuple(given.engines.split(",")))
+            except UnknownOperatorError as error:
+                print(f"{network.name} is left out: {error}")
+                break
             rows += found
             print(table(found, header=len(rows) == len(found)), flush=True)
     if given.save:
