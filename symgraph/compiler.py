@@ -29,17 +29,16 @@ from .ir.program import Check, KernelStep, Leaf, Port, Program, ProgramBuffer, m
 from .ir.release import gather_constants, release_graph
 from .ir.symbol import Expression, Group, Symbol, group, output_names
 from .ir.tensor_type import as_shape
-from .kernel.compute import Tensor
 from .kernel.dims import DimVar, dim_vars
 from .kernel.dtypes import as_dtype
-from .kernel.ir import Buffer, Kernel
-from .kernel.printer import kernel_text
-from .kernel.rewrite import Substitute
+from .kernel.ir import Kernel
+from .kernel.printer import text_without_names
 from .kernel.verify import verify_kernel
 from .lower import lower, node_kernel
 from .options import Options, from_environment
 from .passes import optimisation, preparation
 from .passes.compare import compare_graphs, shape_at
+from .passes.fuse_over_blocks import FuseOverBlocks
 from .passes.infer_types import InferTypes
 from .passes.manager import Dump, Pass, Pipeline
 from .passes.order_steps import OrderSteps
@@ -181,6 +180,7 @@ class Build:
         program = release_graph(SettleUpdates().run(with_interface(program, prepared)))
         del graph, prepared  # what was folded into other constants goes before those are packed
         dump.write("lower", program)
+        program = self.over_blocks(program, target)
         program = PackConstants().run(schedule(program, target, self.options, self.progress))
         dump.write("schedule", program)
         for planning in self.planning(target):
@@ -188,6 +188,13 @@ class Build:
             program = planning.run(program)
             dump.write(planning.name, program)
         return program
+
+    def over_blocks(self, program: Program, target: Target) -> Program:
+        """The program with kernels fused over blocks, for targets that say what traffic costs."""
+        rates = target.rates(self.options)
+        self.progress.at(FuseOverBlocks.name)
+        wanted = self.options.level >= 2 and FuseOverBlocks.name not in self.options.disable
+        return FuseOverBlocks(rates).run(program) if rates is not None and wanted else program
 
     def planning(self, target: Target) -> tuple[Recompute | OrderSteps | PlanMemory, ...]:
         """The passes over the scheduled program, in order."""
@@ -327,16 +334,6 @@ def _check_extents(prepared: Graph, known: set[DimVar]) -> None:
                 )
 
 
-def _text_without_names(kernel: Kernel) -> str:
-    """The same for kernels that differ in what they and their tensors are called."""
-    renamed: dict[Tensor, Buffer] = {
-        b: replace(b, name=f"t{n}") for n, b in enumerate(kernel.params)
-    }
-    inputs, outputs = (tuple(renamed[b] for b in side) for side in (kernel.inputs, kernel.outputs))
-    body = Substitute(buffers=renamed).stmt(kernel.body)
-    return kernel_text(Kernel("kernel", inputs, outputs, kernel.dims, body))
-
-
 def schedule(
     program: Program, target: Target, options: Options, progress: Progress | None = None
 ) -> Program:
@@ -352,7 +349,7 @@ def schedule(
         places = enumerate(step.reads) if packs else ()
         constants = frozenset(n for n, b in places if b.root.place == "constant" and b.is_whole)
         if (kernel, constants) not in originals:
-            key = _text_without_names(kernel), constants
+            key = text_without_names(kernel), constants
             if key not in done:
                 if progress is not None:
                     progress.at(f"schedule {step.label}")

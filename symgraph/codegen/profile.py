@@ -10,7 +10,7 @@ from ..ir.cost import node_flops
 from ..ir.fused import Fused
 from ..ir.layout import InLayout
 from ..ir.node import Node
-from ..ir.program import HostStep, Program, Step
+from ..ir.program import HostStep, KernelStep, Program, Step
 from ..ir.read_inside import ReadInside
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
@@ -67,8 +67,13 @@ def _step_time(step: Step, time_ns: int, env: Mapping[DimVar, int]) -> StepTime:
     def value(dim: Dim) -> int:
         return int(dims.evaluate(dim, env))
 
-    parts = [] if step.node is None else list(_parts(step.node))
-    flops = 0 if isinstance(step, HostStep) else _flops(step.node)
+    nodes = (
+        step.nodes if isinstance(step, KernelStep) else () if step.node is None else (step.node,)
+    )
+    parts = [part for node in nodes for part in _parts(node)]
+    flops: Dim = 0
+    for node in () if isinstance(step, HostStep) else nodes:
+        flops = dims.add(flops, _flops(node))
     nbytes = sum(value(b.type.nbytes) for b in {b.root: b for b in step.arguments}.values())
     return StepTime(
         step.label,
@@ -99,9 +104,7 @@ def _kind(node: Node) -> str:
     return op.name
 
 
-def _flops(node: Node | None) -> Dim:
-    if node is None:
-        return 0
+def _flops(node: Node) -> Dim:
     types = {v: v.node.types[v.index] for v in (*node.inputs, *node.values)}
     found = node_flops(node, types)
     return 0 if found is None else found

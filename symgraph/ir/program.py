@@ -123,6 +123,13 @@ class KernelStep:
     in_place: tuple[tuple[int, int], ...] = ()
     node: Node | None = None
     fixed: tuple[Fixed, ...] = ()
+    before: tuple[Node, ...] = ()
+    """What the kernel computes besides, for `node` and in this order."""
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """All that the kernel computes, in order."""
+        return self.before if self.node is None else (*self.before, self.node)
 
     @property
     def origin(self) -> str:

@@ -400,6 +400,8 @@ class Kernel:
     origin: str = ""
     packings: tuple[tuple[int, Packing], ...] = ()
     """Inputs, by position, that a schedule reads packed: their buffers have the packed shape."""
+    over_blocks: bool = False
+    """Its outermost loops run over blocks of several kernels (see blocks.py)."""
 
     @property
     def params(self) -> tuple[Buffer, ...]:

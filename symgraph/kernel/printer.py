@@ -12,6 +12,8 @@ kernel matmul(a: f32[N,3], b: f32[3,5]) -> (c: f32[N,5])
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from . import dims
 from .dims import Atom, Dim, DimVar, LoopVar, Sum
 from .ir import (
@@ -38,7 +40,7 @@ from .ir import (
     Tensor,
     Update,
 )
-from .rewrite import operands, walk
+from .rewrite import Substitute, operands, walk
 
 _INFIX = {
     "add": "+",
@@ -228,3 +230,13 @@ def kernel_text(kernel: Kernel) -> str:
 def expr_text(expr: Expr) -> str:
     """One expression as text."""
     return Printer().expr(expr)
+
+
+def text_without_names(kernel: Kernel) -> str:
+    """The same for kernels that differ in what they and their tensors are called."""
+    renamed: dict[Tensor, Buffer] = {
+        b: replace(b, name=f"t{n}") for n, b in enumerate(kernel.params)
+    }
+    inputs, outputs = (tuple(renamed[b] for b in side) for side in (kernel.inputs, kernel.outputs))
+    body = Substitute(buffers=renamed).stmt(kernel.body)
+    return kernel_text(Kernel("kernel", inputs, outputs, kernel.dims, body))

@@ -17,6 +17,7 @@ from ...kernel.transform.unroll_choices import unroll_choices
 from .bands import row_bands
 from .machine import Machine
 from .phases import cost
+from .schedule_blocks import schedule_blocks
 from .schedule_contraction import tile_contraction
 from .schedule_loops import vectorise_kernel
 from .schedule_parts import tile_parts
@@ -42,6 +43,8 @@ def schedule_kernel(
     if level == 0:
         return kernel
     flat = unroll_choices(flatten_axes(drop_unit_loops(hoist_scalars(kernel))))
+    if flat.over_blocks:
+        return share(vectorise_kernel(schedule_blocks(flat, machine, level, constants), machine))
     if level >= 2:
         tiled = tile_contraction(flat, machine, constants)
         if tiled is None:

@@ -1,0 +1,123 @@
+"""Kernels that follow each other, as one over blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import symgraph as sg
+
+WITHOUT = ("fuse_over_blocks",)
+
+
+def image(channels: int, rows: int, columns: int, dtype: str = "float32") -> sg.Symbol:
+    return sg.var("x", ("N", channels, rows, columns), dtype)
+
+
+def pooled(dtype: str = "float32") -> sg.Symbol:
+    """Windows that overlap, over a border that is not theirs."""
+    h = sg.relu(sg.conv2d(image(3, 67, 58, dtype), 20, kernel_size=5, padding=2, stride=1))
+    return sg.max_pool2d(h, 3, 2, padding=1)
+
+
+def separable() -> sg.Symbol:
+    h = sg.relu(sg.conv2d(image(8, 66, 58), 48, kernel_size=1))
+    h = sg.relu(sg.conv2d(h, 48, kernel_size=3, padding=1, groups=48))
+    return sg.conv2d(h, 24, kernel_size=1)
+
+
+def tiles() -> sg.Symbol:
+    """Large enough for another form of the second convolution."""
+    h = sg.relu(sg.conv2d(image(3, 112, 112), 32, kernel_size=3, padding=1))
+    return sg.max_pool2d(sg.relu(sg.conv2d(h, 64, kernel_size=3, padding=1)), 2)
+
+
+def compiled(net: sg.Symbol, batch: int | str = 1, **options: object) -> sg.compiler.Executable:
+    (x,) = (v for v in net.variables if v.name == "x")
+    shapes = {"x": (batch, *x.shape[1:])}
+    params = sg.init(net, seed=1, shapes={"x": (2, *x.shape[1:])})
+    dtype = x.dtype.name
+    params = {n: np.asarray(p, dtype) for n, p in params.items()}
+    return sg.compile(net, params=params, shapes=shapes, **options)
+
+
+def steps(f: sg.compiler.Executable) -> list[str]:
+    return [s.label for s in f.program.timeline]
+
+
+def given(f: sg.compiler.Executable, batch: int) -> np.ndarray:
+    type = f.program.inputs[0].type
+    shape = (batch, *(int(n) for n in type.shape[1:]))
+    return np.random.default_rng(3).uniform(-1, 1, shape).astype(type.dtype.name)
+
+
+@pytest.mark.parametrize("net", [pooled, separable, tiles])
+def test_the_same_bits_in_fewer_steps_and_less_memory(net) -> None:
+    blocks, apart = compiled(net(), verify=2), compiled(net(), disable=WITHOUT)
+    assert len(steps(blocks)) < len(steps(apart))
+    assert any(" + " in label for label in steps(blocks))
+    one, two = blocks.memory_report(), apart.memory_report()
+    assert one.planned + one.scratch < two.planned + two.scratch
+    x = given(blocks, 1)
+    np.testing.assert_array_equal(blocks(x), apart(x))
+
+
+def test_as_the_interpreter() -> None:
+    f, truth = compiled(pooled()), compiled(pooled(), target="interp", algorithms="direct")
+    x = given(f, 1)
+    np.testing.assert_allclose(f(x), truth(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_no_bit(threads: int) -> None:
+    f, apart = compiled(separable(), threads=threads), compiled(separable(), disable=WITHOUT)
+    x = given(f, 1)
+    np.testing.assert_array_equal(f(x), apart(x))
+
+
+def test_an_open_batch() -> None:
+    f, apart = compiled(pooled(), "N"), compiled(pooled(), "N", disable=WITHOUT)
+    assert any(" + " in label for label in steps(f))
+    for batch in (1, 3, 0):
+        x = given(f, batch)
+        np.testing.assert_array_equal(f(x), apart(x))
+
+
+def test_doubles() -> None:
+    f, apart = compiled(pooled("float64")), compiled(pooled("float64"), disable=WITHOUT)
+    assert any(" + " in label for label in steps(f))
+    x = given(f, 1)
+    np.testing.assert_array_equal(f(x), apart(x))
+
+
+def test_strict_keeps_its_bits() -> None:
+    f = compiled(separable(), strict=True)
+    apart = compiled(separable(), strict=True, disable=WITHOUT)
+    x = given(f, 1)
+    np.testing.assert_array_equal(f(x), apart(x))
+
+
+def test_what_others_read_is_stored_whole() -> None:
+    h = sg.relu(sg.conv2d(image(3, 67, 58), 20, kernel_size=5, padding=2, name="conv"))
+    f = compiled(sg.group([sg.max_pool2d(h, 2), h]))
+    assert not any(" + " in label for label in steps(f) if "pool" in label)
+
+
+def test_small_intermediates_stay_as_they_are() -> None:
+    h = sg.relu(sg.conv2d(image(3, 9, 11), 16, kernel_size=3))
+    f = compiled(sg.max_pool2d(h, 2))
+    assert not any(" + " in label for label in steps(f))
+
+
+def test_level_one_keeps_kernels_apart() -> None:
+    assert not any(" + " in label for label in steps(compiled(pooled(), level=1)))
+
+
+def test_a_profile_names_and_counts_all_of_it() -> None:
+    f = compiled(pooled(), profile=True, algorithms="direct")
+    apart = compiled(pooled(), profile=True, algorithms="direct", disable=WITHOUT)
+    x = given(f, 1)
+    many, few = apart.profile(x, repeat=1), f.profile(x, repeat=1)
+    assert sum(s.flops for s in few) == sum(s.flops for s in many)
+    named = [n for s in few for n in s.operators]
+    assert sorted(named) == sorted(n for s in many for n in s.operators)
