@@ -105,11 +105,21 @@ def _kernels(arguments: argparse.Namespace, arrays: Mapping[str, Any]) -> None:
         if peak is not None:
             peak.measure()
     if arguments.kernels:
-        print("\n" + kernel_table(steps, peak))
+        print("\n" + kernel_table(steps, peak) + spill_text(profiled.spills))
     if arguments.json:
         save(arguments.json, report(steps, peak))
     if arguments.trace:
         save(arguments.trace, trace(steps, peak))
+
+
+def spill_text(spills: Mapping[str, int]) -> str:
+    """A line on vector registers that did not suffice, or nothing."""
+    if not spills:
+        return ""
+    most = sorted(spills.items(), key=lambda item: (-item[1], item[0]))
+    listed = ", ".join(f"{name} {count}" for name, count in most[:8])
+    more = f" and {len(most) - 8} more" if len(most) > 8 else ""
+    return f"\nvector registers kept on the stack (instructions of a kernel): {listed}{more}"
 
 
 def machine_peak(executable: Executable, threads: int) -> Roof | None:

@@ -100,6 +100,13 @@ class Executable:
         return self._bound
 
     @property
+    def spills(self) -> Mapping[str, int]:
+        """How often each kernel's phase has a vector register on the stack, those that do; nothing
+        for targets that cannot tell."""
+        found: Mapping[str, int] = getattr(self._runner, "spills", {})
+        return found
+
+    @property
     def memory(self) -> MemoryPlan | None:
         """The plan of the arena."""
         return self.program.plan

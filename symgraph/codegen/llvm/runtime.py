@@ -72,6 +72,7 @@ class LLVMRunner:
         self._out_type = ctypes.c_int64 * len(program.outputs)
         self._constants = _constant_block(program)
         self.threads = threads if threads else available_processors()
+        self.spills: Mapping[str, int] = {}
         self._context = self._make_context()
         self._context_address = ctypes.addressof(self._context)
 
@@ -87,7 +88,9 @@ class LLVMRunner:
 
     def with_threads(self, threads: int) -> LLVMRunner:
         """The same code and constants for another number of threads; 0 is one per processor."""
-        return LLVMRunner(self.program, self.layout, self._loaded, threads, self.single)
+        runner = LLVMRunner(self.program, self.layout, self._loaded, threads, self.single)
+        runner.spills = self.spills
+        return runner
 
     def run(
         self, inputs: Sequence[Array], outputs: Sequence[Array], dims: Mapping[str, int]

@@ -15,6 +15,7 @@ from .objects import compile_object, load
 from .runtime import LLVMRunner
 from .schedule import schedule_kernel
 from .schedule_loops import MOST_LANES
+from .spills import spills
 
 
 class LLVMTarget:
@@ -84,7 +85,9 @@ class LLVMTarget:
 
     def start(self, program: Program, built: Built, options: Options) -> LLVMRunner:
         loaded = load(built.body, built.layout.symbols)
-        return LLVMRunner(program, built.layout, loaded, options.threads, options.profile)
+        runner = LLVMRunner(program, built.layout, loaded, options.threads, options.profile)
+        runner.spills = spills(built.body)
+        return runner
 
 
 TARGET = LLVMTarget()

@@ -234,13 +234,12 @@ def _structure(intervals: Sequence[Interval], order: tuple[int, ...]) -> _Struct
     ancestors = [0] * len(intervals)
     below: list[tuple[int, ...]] = [()] * len(intervals)
     for j in order:
-        span = range(number[intervals[j].start], number[intervals[j].end])
-        touched = {k for k in (owner[t] for t in span) if k is not None}
+        begin, end = number[intervals[j].start], number[intervals[j].end]
+        touched = {k for k in set(owner[begin:end]) if k is not None}
         implied = reduce(lambda bits, k: bits | ancestors[k], touched, 0)
         below[j] = tuple(sorted(k for k in touched if not implied >> k & 1))
         ancestors[j] = reduce(lambda bits, k: bits | 1 << k, touched, implied)
-        for t in span:
-            owner[t] = j
+        owner[begin:end] = [j] * (end - begin)
     covered = {k for ks in below for k in ks}
     tops = tuple(j for j in range(len(intervals)) if j not in covered)
     return _Structure(order, tuple(below), tops)
