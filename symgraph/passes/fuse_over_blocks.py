@@ -22,6 +22,7 @@ from ..kernel.blocks import Blocks, Chain, Link, Region, chain_of
 from ..kernel.dims import Dim, LoopVar
 from ..kernel.functions import FUNCTIONS
 from ..kernel.in_place import in_place_positions
+from ..kernel.inlining import compared_index
 from ..kernel.ir import (
     Alloc,
     Block,
@@ -36,7 +37,6 @@ from ..kernel.ir import (
     Store,
     Update,
 )  # fmt: skip
-from ..kernel.loops import compared_index
 from ..kernel.printer import text_without_names
 from ..kernel.rates import Rates
 from ..kernel.rewrite import walk
