@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 
 from . import dims
 from .dims import Dim, DimVar, LoopVar, Ranges
+from .inlining import compared_index
 from .ir import (
     Alloc,
     Block,
@@ -41,7 +42,6 @@ from .ir import (
     block,
     call,
 )
-from .loops import compared_index
 from .rewrite import (
     ExprRewriter,
     LoadRewriter,

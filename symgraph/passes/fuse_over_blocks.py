@@ -22,6 +22,7 @@ from ..kernel.blocks import Blocks, Chain, Link, Region, chain_of
 from ..kernel.dims import Dim, LoopVar
 from ..kernel.functions import FUNCTIONS
 from ..kernel.in_place import in_place_positions
+from ..kernel.inlining import compared_index
 from ..kernel.ir import (
     Alloc,
     Block,
@@ -36,7 +37,6 @@ from ..kernel.ir import (
     Store,
     Update,
 )  # fmt: skip
-from ..kernel.loops import compared_index
 from ..kernel.printer import text_without_names
 from ..kernel.rates import Rates
 from ..kernel.rewrite import walk
@@ -50,8 +50,12 @@ LEAST_BYTES = 64 * 1024
 MOST_SCRATCH = 1024 * 1024
 """Bytes of intermediates of one block: they should stay in a core's own cache."""
 
-LEAST_BLOCKS = 12
-"""Blocks to share among threads, so that none waits long for the last one."""
+LEAST_BLOCKS = 6
+"""Blocks to share among threads."""
+
+NARROW = 1.25
+"""What a product costs whose blocks are one vector of channels wide: operands of each row are then
+read for one multiplication only."""
 
 MOST_AGAIN = 6.0
 """How many times as much overlapping blocks may compute of one kernel."""
@@ -197,7 +201,8 @@ class _Fusion:
         total = self.rates.step - MEMORY_VALUE * sum(whole)
         for number, (step, rounds) in enumerate(zip(steps, blocks.rounds(), strict=True)):
             more = again[number] if number < len(kept) else 1.0
-            total += more * self._work(step.kernel)
+            narrow = NARROW if self._is_narrow(step, chain, sizes, rounds) else 1.0
+            total += narrow * more * self._work(step.kernel)
             total += sum(count * k / near for k in kept[max(0, number - 1) : number + 1])
             for parameter, buffer in zip(step.kernel.params, step.arguments, strict=True):
                 if parameter not in inner:
@@ -205,7 +210,17 @@ class _Fusion:
                     nbytes = _weigh(buffer.type.nbytes)
                     rate = self.rates.bytes_per_cycle(nbytes + sum(kept))
                     total += self._once(buffer, sum(kept)) + (times * more - 1) * nbytes / rate
-        return total
+        return total * -(-shared // 2) * 2 / shared  # as two threads wait for the last block
+
+    @staticmethod
+    def _is_narrow(
+        step: KernelStep, chain: Chain, sizes: Mapping[LoopVar, int], rounds: Mapping[Buffer, Dim]
+    ) -> bool:
+        """Blocks cut the columns of a product to one: all of them read the same rows."""
+        ones = any(sizes.get(loop.var) == 1 for loop in chain.loops)
+        pairs = zip(step.kernel.params, step.arguments, strict=True)
+        again = (b.root.place != "constant" and _weigh(rounds.get(p, 1)) > 1 for p, b in pairs)
+        return ones and any(again)
 
     def _once(self, buffer: ProgramBuffer, beside: int) -> float:
         """The traffic of an operand that is read or written once; a constant comes from memory."""

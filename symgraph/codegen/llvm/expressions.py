@@ -12,7 +12,7 @@ from ...kernel.dtypes import bool_, int64
 from ...kernel.ir import Buffer, Call, Cast, Const, Expr, IndexValue, Load, Select
 from ...kernel.rewrite import operands, walk
 from .memory import MemoryAccess
-from .types import Value, literal, vector
+from .types import Value, is_rounded, literal, vector
 
 
 class Expressions(MemoryAccess):
@@ -39,7 +39,7 @@ class Expressions(MemoryAccess):
             else:
                 stack.append((current, True))
                 # The branches of a select are evaluated by _select, each in its own scope.
-                below = (current.condition,) if isinstance(current, Select) else operands(current)
+                below = (current.condition,) if isinstance(current, Select) else _needed(current)
                 stack.extend((child, False) for child in reversed(below))
         value = self._known(top)
         assert value is not None
@@ -57,6 +57,9 @@ class Expressions(MemoryAccess):
         return value
 
     def _one(self, expr: Expr) -> Value:
+        gated = _gated(expr)
+        if gated is not None:
+            return self.arithmetic.call("gated_tanh", [self._value(a) for a in gated], expr.dtype)
         match expr:
             case Const(value=value, dtype=dtype):
                 return Value(literal(value, dtype), dtype)
@@ -166,3 +169,18 @@ class Expressions(MemoryAccess):
         """Intervals prove that it is at least 1."""
         low = self.low(dim)
         return low is not None and low >= 1
+
+
+def _needed(expr: Expr) -> tuple[Expr, ...]:
+    """The expressions whose values come before this one's."""
+    gated = _gated(expr)
+    return operands(expr) if gated is None else gated
+
+
+def _gated(expr: Expr) -> tuple[Expr, Expr] | None:
+    """x and y of sigmoid(x)*tanh(y), as in recurrent cells, where both are of the dtype that is
+    worked in: they share a division."""
+    if not isinstance(expr, Call) or expr.function != "mul" or is_rounded(expr.dtype):
+        return None
+    found = {a.function: a.args[0] for a in expr.args if isinstance(a, Call)}
+    return (found["sigmoid"], found["tanh"]) if set(found) == {"sigmoid", "tanh"} else None

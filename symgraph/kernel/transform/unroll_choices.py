@@ -18,8 +18,8 @@ from dataclasses import replace
 
 from .. import dims
 from ..dims import Dim, LoopVar
+from ..inlining import compared_index
 from ..ir import Alloc, Block, Expr, For, If, IndexValue, Kernel, Select, Stmt, call
-from ..loops import compared_index
 from ..rewrite import ExprRewriter, StmtRewriter, expressions, walk
 from .locate import perfect_nest, uses
 

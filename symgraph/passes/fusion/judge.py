@@ -22,8 +22,9 @@ from ...kernel import dims
 from ...kernel.compute import Compute, Tensor
 from ...kernel.dims import Dim, DimVar
 from ...kernel.dtypes import as_dtype
+from ...kernel.inlining import has_reduce
 from ...kernel.ir import Buffer, Reduce
-from ...kernel.loops import StagePlan, has_reduce, plan_stages
+from ...kernel.loops import StagePlan, plan_stages
 from ...kernel.picked_sums import picked_terms, visited
 from ...kernel.rewrite import walk
 from .profile import contraction, expression_depth, inner_operations

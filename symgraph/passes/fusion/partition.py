@@ -16,7 +16,7 @@ from ...ir.compose import literal
 from ...ir.graph import Graph
 from ...ir.node import Node, Value
 from ...ir.op import Constant
-from ...kernel.loops import CHEAP_FLOPS
+from ...kernel.inlining import CHEAP_FLOPS
 from .group import Dependencies, Group, in_order, is_plain_view, squeezed
 from .joins import kept_joins
 from .judge import MAX_BUFFERS, MAX_DEPTH, Judge, weigh

@@ -18,8 +18,8 @@ from ...ir.op import Constant
 from ...kernel.compute import Compute, Tensor
 from ...kernel.dims import LoopVar, atoms
 from ...kernel.dtypes import as_dtype
+from ...kernel.inlining import flops
 from ...kernel.ir import Axis, Buffer, Call, DataIndex, Expr, IndexValue, Load, Reduce, Select
-from ...kernel.loops import flops
 from ...kernel.rewrite import loads, operands, walk
 
 

@@ -38,6 +38,7 @@ REFERENCES: dict[str, Callable[..., np.ndarray]] = {
     "cosh": np.cosh,
     "tanh": np.tanh,
     "sigmoid": sigmoid,
+    "gated_tanh": lambda x, y: sigmoid(x) * np.tanh(y),
     "log": np.log,
     "log2": np.log2,
     "log1p": np.log1p,

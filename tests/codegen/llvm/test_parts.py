@@ -85,3 +85,28 @@ def test_half_precision_and_double() -> None:
         got = sg.compile(network, params=params, target="llvm")(x=given)
         expected = sg.compile(network, params=params, target="interp", level=0)(x=given)
         np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (0, 3), (5, 37)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_a_gate_and_what_it_lets_through(shape: tuple[int, ...], dtype: str) -> None:
+    """One division for both, either way round; narrow floats are rounded between the two."""
+    x, y = (sg.var(n, shape, dtype=dtype) for n in "xy")
+    gate = sg.sigmoid(x)
+    network = sg.group(gate * sg.tanh(y), sg.tanh(x) * sg.sigmoid(y), gate)
+    values = [5 * array(*shape).astype(dtype) for _ in range(2)]
+    limit = {"float16": 2e-3, "float32": 6e-7, "float64": 1.2e-15}[dtype]
+    f = sg.compile(network, target="llvm", cache=None)
+    found = f(*values)
+    wide = [v.astype(np.longdouble) for v in values]
+    gates = [1 / (1 + np.exp(-v)) for v in wide]
+    expected = gates[0] * np.tanh(wide[1]), np.tanh(wide[0]) * gates[1], gates[0]
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a.astype(np.longdouble), b, rtol=limit, atol=limit * 1e-3)
+
+
+def test_a_gate_and_what_it_lets_through_share_a_division() -> None:
+    x, y = (sg.var(n, (5, 37)) for n in "xy")
+    both = sg.compile(sg.tanh(y) * sg.sigmoid(x), target="llvm", cache=None)
+    apart = sg.compile(sg.tanh(y) + sg.sigmoid(x), target="llvm", cache=None)
+    assert both.text.count(" fdiv ") * 2 == apart.text.count(" fdiv ") > 0

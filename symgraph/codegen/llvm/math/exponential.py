@@ -1,7 +1,8 @@
 """exp and its relatives, all through one reduction: x = n*ln(2) + r with |r| <= ln(2)/2.
 
-Owns: exp, exp2, expm1, sinh, cosh, tanh, sigmoid. Invariant: every reduction clamps its argument
-first, so the exponent n stays where `scale` is exact; comparisons are ordered, so NaN passes.
+Owns: exp, exp2, expm1, sinh, cosh, tanh, sigmoid, gated_tanh. Invariant: every reduction clamps
+its argument first, so the exponent n stays where `scale` is exact; comparisons are ordered, so NaN
+passes.
 """
 
 from __future__ import annotations
@@ -179,8 +180,28 @@ def tanh(x: Value) -> Value:
 
 def sigmoid(x: Value) -> Value:
     """1/(1+e) for x >= 0 and e/(1+e) below, with e = exp(-|x|): small results stay accurate."""
+    numerator, denominator = sigmoid_parts(x)
+    return numerator / denominator
+
+
+def sigmoid_parts(x: Value) -> tuple[Value, Value]:
     limits = limits_of(x.code)
     negative = -absolute(x)
     mantissa, n = exp_parts(select(negative < limits.underflow, limits.underflow, negative))
     e = scale(mantissa, n)
-    return select(x < 0.0, e, 1.0) / (e + 1.0)
+    return select(x < 0.0, e, 1.0), e + 1.0
+
+
+def gated_tanh(x: Value, y: Value) -> Value:
+    """sigmoid(x) * tanh(y), with one division for both: it takes longer than all the rest."""
+    code = y.code
+    magnitude = absolute(y)
+    saturated = 10.0 if code.format.bits == 32 else 20.0
+    limited = select(magnitude > saturated, saturated, magnitude)
+    p, n = expm1_parts(limited + limited)
+    power = power_of_two(n)
+    tiny = is_own_result(magnitude)
+    above = select(tiny, magnitude, fma(power, p, power - 1.0))
+    below = select(tiny, 1.0, fma(power, p, power + 1.0))
+    numerator, denominator = sigmoid_parts(x)
+    return copy_sign(numerator * above / (denominator * below), y)
