@@ -56,7 +56,7 @@ class Artifact:
         rows = [(str(path), f"{path.stat().st_size:,} bytes") for path in self.files.values()]
         rows += [
             ("code", f"{made['object']['code_nbytes']:,} bytes"),
-            ("weights", f"{self.signature.weights_nbytes:,} bytes, {made['weights']['kind']}"),
+            ("weights", self._weights()),
             ("workspace", self._at_one(made["workspace"]["nbytes"], "bytes")),
             ("stack", _stack(made["stack"]["nbytes"])),
             ("operations", self._at_one(made["flops"], "a call")),
@@ -66,6 +66,16 @@ class Artifact:
         ]
         width = max(len(left) for left, _ in rows)
         return "\n".join(f"{left:<{width}}  {right}" for left, right in rows)
+
+    def _weights(self) -> str:
+        """How many bytes, where, and how many of them only some versions read."""
+        row = self.description["weights"]
+        text = f"{row['nbytes']:,} bytes, {row['kind']}"
+        other = row.get("other_forms", 0)
+        # Biases that are padded differently are not worth a word.
+        if other * 100 > row["nbytes"]:
+            text += f"; {other:,} of them in a second form, for versions that read it otherwise"
+        return text
 
     def _at_one(self, value: int | str | None, unit: str) -> str:
         """A number, or a formula with its value for the smallest extents that are no zero."""

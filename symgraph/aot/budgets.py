@@ -105,7 +105,7 @@ def _largest(signature: Signature, dim: Dim, name: str) -> int:
         if extent.name in used and not extent.is_limited:
             raise BudgetError(
                 f"budgets: {name} grows with the extent {extent.name}, which has no limit; give "
-                f'it one: ranges={{"{extent.name}": (1, 32)}}'
+                f'it one: ranges={{"{extent.name}": (1, 32)}}, --dim {extent.name}=1..32'
             )
     return int(dims.evaluate(dim, {DimVar(e.name): e.high for e in signature.extents}))
 

@@ -21,6 +21,7 @@ from .names import identifier
 from .pack_entry import pack_entry
 from .parts import Parts
 from .request import Request
+from .share_weights import other_forms_nbytes
 from .weights import layout_digest, refuse_too_large, weights_block, weights_file
 
 
@@ -48,6 +49,9 @@ def export_artifact(requests: Mapping[str, Request], name: str) -> Artifact:
     write_all({folder / file: content for file, content in files.values()})
     signatures = {name: entry.signature for name, entry in entries.items()}
     whole = made.full_description()
+    if len(compiled) == 1:
+        programs = [version.program for version in compiled[0]]
+        whole["weights"] = {**whole["weights"], "other_forms": other_forms_nbytes(programs)}
     return Artifact(first.path.name, folder, paths, whole, signatures, dict(requests))
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.program import ConstantData, KernelStep, Program, ProgramBuffer
-from ..kernel.form import Form, blocked_form, packed_form, plain_form
+from ..kernel.form import Form, blocked_form, packed_form, plain_form, with_axes_joined
 from ..kernel.ir import Kernel
 from ..kernel.transform.repack import repack
 from .recipes import parameters_of
@@ -71,6 +71,18 @@ def share_weights(programs: Sequence[Program], preferred: Sequence[int]) -> list
             alike = [use for use in alike if use not in followers]
     changed = [_changed(p, c) for p, c in zip(programs, changes, strict=True)]
     return _with_all_constants(changed)
+
+
+def other_forms_nbytes(programs: Sequence[Program]) -> int:
+    """Bytes of constants that the version with most of them does not read: those that others
+    transform, or cannot read in its form."""
+    read, every = [], 0
+    for program in programs:
+        roots = {b.root for step in program.timeline for b in step.arguments}
+        sizes = [(data.buffer in roots, data.array.nbytes) for data in program.constants]
+        read.append(sum(size for is_read, size in sizes if is_read))
+        every = max(every, sum(size for _, size in sizes))
+    return every - max(read, default=0)
 
 
 def _leader(content: Content, alike: Sequence[_Use]) -> tuple[_Use, list[_Use]]:
@@ -127,9 +139,14 @@ def _forms(data: ConstantData) -> Iterator[tuple[Content, Form]]:
         if len(shape) >= 3:
             candidates.append(blocked_form(shape, ((0, shape[-1]),)))
         if len(shape) >= 4 and shape[-1] == shape[-2]:
-            candidates.append(blocked_form(shape, ((1, shape[-2]), (0, shape[-1]))))
-    for form in candidates:
-        yield _content(data, form.restore(data.array)), form
+            # Of [o, c, ...], and of what Winograd's form makes of it, [.., .., o, c].
+            for axis in range(len(shape) - 3):
+                blocks = ((axis + 1, shape[-2]), (axis, shape[-1]))
+                candidates.append(blocked_form(shape, blocks))
+    # A version may pass over the first two axes, [4, 4, ...], as one.
+    joined = [with_axes_joined(form, 0) for form in candidates if len(form.digits) > 1]
+    for form in (*candidates, *(form for form in joined if form is not None)):
+        yield _content(data, form.restore(data.array.reshape(form.shape))), form
 
 
 def _content(data: ConstantData, array: Array) -> Content:

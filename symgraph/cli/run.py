@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import numpy as np
 
 from ..aot import load
 from ..codegen.executable import Executable
 from ..errors import InputError
+from ..train import load_parameters
 from .arrays import compiled, given_arrays, made_up
 from .command import Command, add_model, add_target, compile_options, given_shapes
 from .model_argument import load_model
@@ -72,7 +74,10 @@ def _executable(arguments: argparse.Namespace) -> Executable:
             raise InputError(
                 f"--{option} has no meaning here: {arguments.model} is compiled already"
             )
-    return load(arguments.model, weights=arguments.params, threads=arguments.threads or 0)
+    weights: Any = arguments.params
+    if weights is not None and not weights.endswith(".weights"):
+        weights = load_parameters(weights)  # packed by the object itself
+    return load(arguments.model, weights=weights, threads=arguments.threads or 0)
 
 
 def _figures(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:

@@ -11,7 +11,7 @@ are left out of the array's own shape.  What lies beyond an index is zero.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,3 +99,23 @@ def blocked_form(shape: Sequence[int], blocks: Sequence[tuple[int, int]]) -> For
     ]
     inner = [Digit(kept[a], 1, size) if a in kept else Digit(-1, 1, 1) for a, size in blocks]
     return Form(tuple(e for e in whole if e != 1), (*outer, *inner))
+
+
+def with_axes_joined(form: Form, place: int) -> Form | None:
+    """The form with memory axes `place` and the next one seen as one; None unless both hold whole
+    axes of the array that follow each other."""
+    first, second = form.digits[place], form.digits[place + 1]
+    axis = first.axis
+    if axis < 0 or second.axis != axis + 1:
+        return None
+    if first.extent != form.extents[axis] or second.extent != form.extents[axis + 1]:
+        return None
+    size = first.extent * second.extent
+    extents = (*form.extents[:axis], size, *form.extents[axis + 2 :])
+    digits = [
+        replace(d, axis=d.axis - 1) if d.axis > axis else d
+        for n, d in enumerate(form.digits)
+        if n != place + 1
+    ]
+    digits[place] = Digit(axis, 1, size)
+    return Form(extents, tuple(digits))

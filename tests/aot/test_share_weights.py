@@ -42,6 +42,13 @@ def double() -> tuple[sg.Symbol, tuple[int, ...]]:
     return sg.linear(sg.linear(x, 45, name="fc1"), 33, name="fc2"), (19,)
 
 
+def winograd() -> tuple[sg.Symbol, tuple[int, ...]]:
+    """Transformed weights: [4, 4, o, c] in blocks of 16, of 8 and in none, seen as [16, ...]."""
+    x = sg.var("x", ("N", 32, 24, 22))
+    h = sg.relu(sg.conv2d(x, 48, kernel_size=3, padding=1, name="first"))
+    return sg.conv2d(h, 64, kernel_size=3, padding=1, name="second"), (32, 24, 22)
+
+
 def bits(model, x):
     return model(x).tobytes()
 
@@ -50,7 +57,7 @@ def has(cpu: str) -> bool:
     return set(X86_LEVELS[cpu]) <= set(machine(None).features)
 
 
-@pytest.mark.parametrize("model", [blocked, perceptron, double])
+@pytest.mark.parametrize("model", [blocked, perceptron, double, winograd])
 def test_the_bits_of_each_compile(model, tmp_path):
     y, shape = model()
     params = sg.init(y, seed=5)
@@ -82,6 +89,16 @@ def test_weights_are_carried_once(tmp_path):
     assert fat.signature.weights_nbytes < nbytes * 1.25
 
 
+def test_transformed_weights_are_carried_once(tmp_path):
+    y, _ = winograd()
+    params = sg.init(y, seed=5)
+    same = {"params": params, "algorithms": "fast"}
+    fat = sg.export(y, tmp_path / "fat", cpu=CPUS, **same)
+    sizes = [sg.export(y, tmp_path / cpu, cpu=cpu, **same).signature.weights_nbytes for cpu in CPUS]
+    assert min(sizes) > 1.5 * sum(array.nbytes for array in params.values())
+    assert fat.signature.weights_nbytes < max(sizes) * 1.02
+
+
 def test_other_levels_share_a_weights_file(tmp_path):
     y, shape = perceptron()
     params = sg.init(y, seed=5)
@@ -95,3 +112,15 @@ def test_other_levels_share_a_weights_file(tmp_path):
     alone = sg.export(y, tmp_path / "alone", params=params, cpu="x86-64", weights="file")
     with pytest.raises(FormatError, match="the weights of another model"):
         sg.load(fat.files["o"], weights=alone.files["weights"])
+
+
+def test_the_closing_table_tells_what_is_carried_twice(tmp_path):
+    """24 channels in one block and in three."""
+    y, _ = blocked()
+    params = sg.init(y, seed=5)
+    fat = sg.export(y, tmp_path / "fat", params=params, cpu=CPUS, disable=("choose_algorithms",))
+    other = fat.description["weights"]["other_forms"]
+    assert params["odd_weight"].nbytes <= other < params["odd_weight"].nbytes + 4096
+    assert f"{other:,} of them in a second form" in str(fat)
+    one = sg.export(y, tmp_path / "one", params=params, cpu="x86-64-v3")
+    assert one.description["weights"]["other_forms"] == 0 and "second form" not in str(one)

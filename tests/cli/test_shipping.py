@@ -259,3 +259,23 @@ def test_mistakes_in_entries(arguments, message, tmp_path, capsys):
     assert main(["compile", str(file), "-o", str(tmp_path / "out"), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_run_packs_parameters_from_a_file(net, tmp_path, capsys):
+    """An object with `--weights pointer` runs with what training saved."""
+    command = ["compile", net, "-o", str(tmp_path), "--target", "native", "--weights", "pointer"]
+    assert main(command) == 0
+    x = sg.var("x", ("N", 7))
+    y = sg.linear(sg.tanh(sg.linear(x, 5, name="fc1")), 3, name="fc2")
+    params = sg.init(y, seed=4)
+    sg.train.save_parameters(tmp_path / "net.safetensors", params)
+    data = np.random.default_rng(0).normal(size=(2, 7)).astype(np.float32)
+    np.save(tmp_path / "x.npy", data)
+    command = ["run", str(tmp_path / "model.o"), "--input", f"x={tmp_path / 'x.npy'}", "-o",
+               str(tmp_path / "y.npz")]  # fmt: skip
+    assert main([*command, "--params", str(tmp_path / "net.safetensors")]) == 0
+    got = next(iter(np.load(tmp_path / "y.npz").values()))
+    assert got.tobytes() == sg.compile(y, params=params, threads=1)(data).tobytes()
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "needs weights= with the arrays fc1_weight" in capsys.readouterr().err

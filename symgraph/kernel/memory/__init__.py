@@ -11,7 +11,7 @@ from .interval import (
     lower_bound,
     naive_total,
 )
-from .place import place
+from .place import forget_plans, place
 from .shapes import Rectangle, Shape, place_shapes, shapes_bound
 from .symbolic import SymbolicInterval, SymbolicPlacement, place_symbolic
 
@@ -23,6 +23,7 @@ __all__ = [
     "SymbolicInterval",
     "SymbolicPlacement",
     "check",
+    "forget_plans",
     "lower_bound",
     "naive_total",
     "place",

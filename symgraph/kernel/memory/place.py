@@ -73,6 +73,11 @@ def place(
     return Placement(offsets, total, bound, naive_total(intervals), total <= least, method)
 
 
+def forget_plans() -> None:
+    """Drop the plans kept in memory, so that the next is made anew: for measurements."""
+    _solved.cache_clear()
+
+
 @lru_cache(maxsize=KEPT_PLANS)
 def _solved(
     buffers: tuple[tuple[int, int, int, int], ...], seconds: float, work_limit: int, seed: int

@@ -9,12 +9,12 @@ contiguous: they lie along the same axis in both forms, within what is contiguou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .. import dims
 from ..dims import Atom, Dim, FloorDiv, LoopVar, Mod
-from ..form import Digit, Form
+from ..form import Digit, Form, with_axes_joined
 from ..ir import Buffer, Expr, For, Kernel, Load
 from ..rewrite import LoadRewriter, StmtRewriter, expressions, statements, walk
 
@@ -25,8 +25,12 @@ def repack(kernel: Kernel, position: int, old: Form, new: Form) -> Kernel | None
     if old == new:
         return kernel
     tensor = kernel.inputs[position]
-    if old.extents != new.extents or tensor.shape != old.shape or tensor in kernel.outputs:
+    if old.extents != new.extents or tensor in kernel.outputs:
         return None
+    seen = _as_seen(tensor.shape, old, new)
+    if seen is None:
+        return None
+    old, new = seen
     lanes = {s.var: s.lanes for s in statements(kernel.body) if isinstance(s, For) and s.lanes > 1}
     fresh = Buffer(tensor.name, new.shape, tensor.dtype, tensor.scope)
     reader = _Reader(tensor, fresh, old, new, lanes)
@@ -35,6 +39,22 @@ def repack(kernel: Kernel, position: int, old: Form, new: Form) -> Kernel | None
     inputs = tuple(fresh if b is tensor else b for b in kernel.inputs)
     packings = tuple(pair for pair in kernel.packings if pair[0] != position)
     return replace(kernel, inputs=inputs, body=reader.stmt(kernel.body), packings=packings)
+
+
+def _as_seen(shape: Sequence[Dim], old: Form, new: Form) -> tuple[Form, Form] | None:
+    """Both forms with the axes in one that a kernel passes over in one loop, [4, 4, ...] as
+    [16, ...]; None where its shape is something else."""
+    while old.shape != tuple(shape):
+        place = next(
+            (n for n, (a, b) in enumerate(zip(shape, old.shape, strict=False)) if a != b), None
+        )
+        if place is None or place + 1 >= len(old.digits):
+            return None
+        joined = [with_axes_joined(form, place) for form in (old, new)]
+        if joined[0] is None or joined[1] is None or len(shape) >= len(old.digits):
+            return None
+        old, new = joined[0], joined[1]
+    return old, new
 
 
 def _loads(kernel: Kernel, tensor: Buffer) -> list[Load]:
