@@ -70,7 +70,10 @@ def read_object(data: bytes, where: str = "file") -> ObjectFile:
     except (struct.error, IndexError, UnicodeDecodeError, ValueError) as error:
         if isinstance(error, FormatError):
             raise
-        raise FormatError(f"{where}: the object file is damaged or truncated ({error})") from None
+        raise FormatError(
+            f"{where}: the object file is damaged or truncated: its header tells of more than its "
+            f"{len(data):,} bytes; copy or compile it again"
+        ) from error
     for section in found.sections:
         if section.offset + section.nbytes > len(data):
             raise FormatError(
