@@ -32,6 +32,7 @@ import numpy as np
 
 from ...errors import InternalError
 from .machine import initialise
+from .objects import make_engine
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -219,7 +220,7 @@ def _method() -> _Method | None:
     module = llvm.parse_assembly(_TEXT)
     module.verify()
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(opt=2)
-    engine = llvm.create_mcjit_compiler(module, machine)
+    engine = make_engine(module, machine)
     engine.finalize_object()
     address = int(engine.get_function_address("sg_call"))
     # Function objects may be called until the very end of the process: it is never freed.

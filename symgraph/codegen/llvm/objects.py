@@ -33,10 +33,6 @@ def compile_object(text: str, machine: Machine, cache: str | None = None) -> byt
     return body
 
 
-LARGE_NBYTES = 64 << 20
-"""Objects above are loaded into one block of memory."""
-
-
 @dataclass(frozen=True, slots=True)
 class LoadedObject:
     """Machine code in this process; it lives as long as this does."""
@@ -45,15 +41,22 @@ class LoadedObject:
     addresses: tuple[int, ...]
 
 
+def make_engine(module: Any, machine: Any) -> Any:
+    """An engine that places the code and the data of an object in one block.
+
+    Code reaches its data within 2 GiB.  LLVM's own placement maps them one by one, and where a long
+    process has left no room nearby they come to lie further apart, at which it ends the process.
+    """
+    return llvm.create_mcjit_compiler(module, machine, use_lmm=True)
+
+
 def load(body: bytes, symbols: Sequence[str]) -> LoadedObject:
     """Place an object in memory and find its entries."""
     initialise()
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
         opt=0, reloc="pic", codemodel="small"
     )
-    # Code and large data must lie within 2 GiB of each other: then one block is reserved for both.
-    reserve = True if len(body) > LARGE_NBYTES else None
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine, use_lmm=reserve)
+    engine = make_engine(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(body))
     engine.finalize_object()
     addresses = tuple(int(engine.get_function_address(s)) for s in symbols)

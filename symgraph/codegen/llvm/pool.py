@@ -23,6 +23,7 @@ from functools import cache
 import llvmlite.binding as llvm
 
 from symgraph.codegen.llvm import pool_ir
+from symgraph.codegen.llvm.objects import make_engine
 
 MOST_THREADS = 256
 PLAIN_SPIN_COUNT = 1000  # about two microseconds: each look is a load from the nearest cache
@@ -58,7 +59,7 @@ def functions() -> Functions:
     module = llvm.parse_assembly(text)
     module.verify()
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(opt=2)
-    engine = llvm.create_mcjit_compiler(module, machine)
+    engine = make_engine(module, machine)
     engine.finalize_object()
     names = ("parallel_for", "pool_worker", "pool_stop", "relax")
     addresses = [int(engine.get_function_address(f"sg_{name}")) for name in names]

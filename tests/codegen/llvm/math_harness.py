@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import llvmlite.binding as llvm
 import numpy as np
 
+from symgraph.codegen.llvm.objects import make_engine
 from symgraph.codegen.llvm.vector_math import (
     FUNCTIONS,
     MathFeatures,
@@ -103,7 +104,7 @@ class Runner:
     ) -> None:
         chosen = machine.features if features is None else features
         self._lanes, self._dtype = lanes, dtype
-        self._engine = llvm.create_mcjit_compiler(
+        self._engine = make_engine(
             parse(loop_text(name, dtype, lanes, chosen), machine), machine.target_machine()
         )
         self._engine.finalize_object()
