@@ -14,6 +14,7 @@ from .compute import Compute
 from .dims import Dim, LoopVar
 from .functions import FUNCTIONS
 from .ir import Axis, Call, Const, Expr, IndexValue, Load, Reduce, Select
+from .parts import producers_first
 from .picked_sums import picked_terms
 from .rewrite import ExprRewriter, LoadRewriter, loads, operands, walk
 
@@ -56,28 +57,13 @@ class Inliner:
 
     def __init__(self, outputs: Sequence[Compute]) -> None:
         self.outputs = dict.fromkeys(outputs)
-        self.order = self._topological()
+        self.order = producers_first(self.outputs)
         self.uses = self._find_uses()
         self.reduces: set[Compute] = set()
         self.cost: dict[Compute, int] = {}
         self.inlined: set[Compute] = set()
         self.new: dict[Compute, Compute] = {}
         self.written: dict[tuple[Compute, tuple[Dim, ...]], Expr] = {}
-
-    def _topological(self) -> list[Compute]:
-        order: list[Compute] = []
-        seen: set[Compute] = set()
-        stack: list[tuple[Compute, bool]] = [(c, False) for c in reversed(self.outputs)]
-        while stack:
-            current, done = stack.pop()
-            if done:
-                order.append(current)
-            elif current not in seen:
-                seen.add(current)
-                stack.append((current, True))
-                below = [x.tensor for x in producers(current.body)]
-                stack.extend((c, False) for c in reversed(below) if isinstance(c, Compute))
-        return order
 
     def _find_uses(self) -> dict[Compute, list[_Use]]:
         uses: dict[Compute, list[_Use]] = {c: [] for c in self.order}

@@ -10,7 +10,7 @@ need not be stored.  Gates of recurrent cells and gated linear units are read li
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from . import dims
 from .compute import Compute
@@ -24,7 +24,7 @@ MOST_PARTS = 8
 
 def split_parts(outputs: Sequence[Compute]) -> tuple[Compute, ...]:
     """The computations with parts as axes; themselves where nothing is read in parts."""
-    order = _producers_first(outputs)
+    order = producers_first(outputs)
     readers: dict[Compute, list[tuple[Compute, Load]]] = {c: [] for c in order}
     sums: set[Compute] = set()
     for reader in order:
@@ -44,10 +44,11 @@ def split_parts(outputs: Sequence[Compute]) -> tuple[Compute, ...]:
     return _rewritten(order, outputs, _spread(split, order, readers)) if split else tuple(outputs)
 
 
-def _producers_first(outputs: Sequence[Compute]) -> list[Compute]:
+def producers_first(outputs: Iterable[Compute]) -> list[Compute]:
+    """The computations and all that they read, each behind those it reads."""
     order: list[Compute] = []
     seen: set[Compute] = set()
-    stack: list[tuple[Compute, bool]] = [(c, False) for c in reversed(outputs)]
+    stack: list[tuple[Compute, bool]] = [(c, False) for c in reversed(tuple(outputs))]
     while stack:
         current, done = stack.pop()
         if done:
