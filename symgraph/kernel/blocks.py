@@ -47,6 +47,7 @@ from .rewrite import (
     LoadRewriter,
     StmtRewriter,
     Substitute,
+    SubstituteWithin,
     expressions,
     statements,
     walk,
@@ -471,7 +472,7 @@ class Blocks:
             For(loop.var, extents.get(loop.var, loop.extent), loop.kind, Block(()))
             for loop in nest.loops
         )
-        stmt = _Move(self.values[number][which], ranges).stmt(nest.body)
+        stmt = SubstituteWithin(self.values[number][which], ranges).stmt(nest.body)
         if number:
             region = self.regions[number - 1]
             start = tuple(
@@ -497,31 +498,6 @@ class Blocks:
             sizes.update(dict.fromkeys(kernel.dims))
         ordered = tuple(sorted(sizes, key=lambda v: v.name))
         return Kernel(name, tuple(inputs), outputs, ordered, body, origin, over_blocks=True)
-
-
-class _Move(StmtRewriter):
-    """Index variables replaced, and what the intervals decide decided."""
-
-    def __init__(self, values: Mapping[LoopVar, Dim], ranges: Ranges) -> None:
-        self.rewriter = _Indices(values, ranges)
-
-    def expr(self, expr: Expr) -> Expr:
-        return self.rewriter(expr)
-
-    def dim(self, dim: Dim) -> Dim:
-        return self.rewriter.dim(dim)
-
-    def index(self, index: tuple[Dim, ...]) -> tuple[Dim, ...]:
-        return self.rewriter.index(index)
-
-
-class _Indices(ExprRewriter):
-    def __init__(self, values: Mapping[LoopVar, Dim], ranges: Ranges) -> None:
-        super().__init__(values)
-        self.ranges = ranges
-
-    def dim(self, dim: Dim) -> Dim:
-        return dim if isinstance(dim, int) else dims.simplify(super().dim(dim), self.ranges)
 
 
 class _Reads(StmtRewriter):

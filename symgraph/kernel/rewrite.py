@@ -308,3 +308,28 @@ def expressions(stmt: Stmt) -> Iterator[Expr]:
                 yield from (atom.value for atom in data_indices((extent,)))
             case _:
                 continue
+
+
+class SubstituteWithin(StmtRewriter):
+    """Replaces index variables, and drops the divisions that the intervals of the new decide."""
+
+    def __init__(self, values: Mapping[LoopVar, Dim], ranges: dims.Ranges) -> None:
+        self.rewriter = _WithinRanges(values, ranges)
+
+    def expr(self, expr: Expr) -> Expr:
+        return self.rewriter(expr)
+
+    def dim(self, dim: Dim) -> Dim:
+        return self.rewriter.dim(dim)
+
+    def index(self, index: tuple[Dim, ...]) -> tuple[Dim, ...]:
+        return self.rewriter.index(index)
+
+
+class _WithinRanges(ExprRewriter):
+    def __init__(self, values: Mapping[LoopVar, Dim], ranges: dims.Ranges) -> None:
+        super().__init__(values)
+        self.ranges = ranges
+
+    def dim(self, dim: Dim) -> Dim:
+        return dim if isinstance(dim, int) else dims.simplify(super().dim(dim), self.ranges)

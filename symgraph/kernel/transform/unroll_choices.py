@@ -20,7 +20,7 @@ from .. import dims
 from ..dims import Dim, LoopVar
 from ..inlining import compared_index
 from ..ir import Alloc, Block, Expr, For, If, IndexValue, Kernel, Select, Stmt, call
-from ..rewrite import ExprRewriter, StmtRewriter, expressions, walk
+from ..rewrite import StmtRewriter, SubstituteWithin, expressions, walk
 from .locate import perfect_nest, uses
 
 MOST = 8
@@ -108,38 +108,9 @@ def _written_out(nest: list[For], sizes: dict[LoopVar, int | None]) -> Stmt:
         values[loop.var] = place
         if dims.exact_quotient(loop.extent, size) is None:
             conditions.append(call("lt", IndexValue(place), IndexValue(loop.extent)))
-    body = _Simplify(values, ranges).stmt(nest[-1].body)
+    body = SubstituteWithin(values, ranges).stmt(nest[-1].body)
     for condition in conditions:
         body = If(condition, body)
     for loop in reversed((*outer, *inner)):
         body = For(loop.var, loop.extent, loop.kind, body)
     return body
-
-
-class _Indices(ExprRewriter):
-    def __init__(
-        self, values: dict[LoopVar, Dim], ranges: dict[object, tuple[int | None, int | None]]
-    ) -> None:
-        super().__init__(values)
-        self.ranges = ranges
-
-    def dim(self, dim: Dim) -> Dim:
-        return dim if isinstance(dim, int) else dims.simplify(super().dim(dim), self.ranges)
-
-
-class _Simplify(StmtRewriter):
-    """Substitutes, and drops the divisions that the new variables decide."""
-
-    def __init__(
-        self, values: dict[LoopVar, Dim], ranges: dict[object, tuple[int | None, int | None]]
-    ) -> None:
-        self.rewriter = _Indices(values, ranges)
-
-    def expr(self, expr: Expr) -> Expr:
-        return self.rewriter(expr)
-
-    def dim(self, dim: Dim) -> Dim:
-        return self.rewriter.dim(dim)
-
-    def index(self, index: tuple[Dim, ...]) -> tuple[Dim, ...]:
-        return self.rewriter.index(index)
