@@ -23,12 +23,12 @@ def fresh_statement(stmt: Stmt, buffers: Mapping[Tensor, Tensor] | None = None) 
 
 def fresh_kernel(kernel: Kernel) -> Kernel:
     """The kernel with parameters, loop variables and private buffers of its own."""
-    own = {b: _like(b) for b in kernel.params}
+    own: dict[Tensor, Buffer] = {b: _like(b) for b in kernel.params}
     return replace(
         kernel,
         inputs=tuple(own[b] for b in kernel.inputs),
         outputs=tuple(own[b] for b in kernel.outputs),
-        body=fresh_statement(kernel.body, dict(own)),
+        body=fresh_statement(kernel.body, {**own}),
     )
 
 
