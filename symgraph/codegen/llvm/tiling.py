@@ -24,8 +24,9 @@ from math import prod
 
 from ...kernel import dims
 from ...kernel.dims import Dim, DimVar, LoopVar
-from ...kernel.ir import Buffer, For
+from ...kernel.ir import Buffer, For, Load
 from ...kernel.packing import packing_of
+from ...kernel.rewrite import expressions, walk
 from .contraction import Contraction
 from .machine import Machine
 from .memory import MOST_STRIDE
@@ -241,6 +242,8 @@ def packed_order(found: Contraction, access: Access, column: LoopVar) -> list[Fo
 
 def _packs_ahead(found: Contraction, access: Access, column: LoopVar) -> bool:
     """A constant operand can be packed before the program runs."""
+    if not _is_read_once(found, access):
+        return False
     order = [(loop.var, loop.extent) for loop in packed_order(found, access, column)]
     return packing_of(access.index, access.buffer.shape, order, 1) is not None
 
@@ -496,9 +499,20 @@ def _uses(found: Contraction, access: Access, n: int) -> float:
     return uses
 
 
+def _is_read_once(found: Contraction, access: Access) -> bool:
+    """One copy in another order serves all that reads the operand."""
+    reads = {
+        e.index
+        for top in expressions(found.inner)
+        for e in walk(top)
+        if isinstance(e, Load) and e.tensor is access.buffer
+    }
+    return len(reads) == 1
+
+
 def _pays(found: Contraction, packed: tuple[Access, ...], n: int) -> bool:
-    """Operands are used often enough to be copied first."""
-    return all(_uses(found, access, n) >= 4 for access in packed)
+    """Operands can be copied first, and are used often enough for that."""
+    return all(_is_read_once(found, a) and _uses(found, a, n) >= 4 for a in packed)
 
 
 def _pack_cost(found: Contraction, packed: tuple[Access, ...], n: int) -> float:
