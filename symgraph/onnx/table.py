@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..errors import MissingDependencyError, UserError
 from ..ir.host import OnHost
 from ..ir.op import Constant, Op, Sample, Variable, registry
-from ..ir.symbol import Group
-from ..testing.samples import declare, sample_arrays
+from ..ir.symbol import Group, Symbol, var
+from ..ir.tensor_type import TensorType
+from ..kernel.dtypes import as_dtype
 from .export import export_onnx
 
 INPUT = "an input"
@@ -46,14 +49,25 @@ def _becomes(cls: type[Op]) -> str:
 
 def _plainest(samples: Sequence[Sample]) -> Sample:
     """The first sample of more than nothing."""
-    return next((s for s in samples if all(a.size for a in sample_arrays(s))), samples[0])
+    return next((s for s in samples if all(0 not in t.shape for t in _types(s))), samples[0])
+
+
+def _types(sample: Sample) -> list[TensorType]:
+    return [
+        TensorType(item.shape, as_dtype(item.dtype)) if isinstance(item, np.ndarray)
+        else TensorType(tuple(item), as_dtype(sample.dtype))
+        for item in sample.inputs
+    ]  # fmt: skip
 
 
 def _of_sample(sample: Sample) -> str:
-    _, outputs = declare(sample.op, sample_arrays(sample))
-    model = export_onnx(Group(list(outputs)))
-    return " ".join(dict.fromkeys(_kinds(model))) or (INITIALISER if len(
-        model.graph.initializer) else INPUT)  # fmt: skip
+    types = _types(sample)
+    names = sample.op.argument_names(len(types))
+    inputs = [var(name, type.shape, type.dtype) for name, type in zip(names, types, strict=True)]
+    outputs = sample.op(*inputs, name="y")
+    model = export_onnx(outputs if isinstance(outputs, Symbol) else Group(list(outputs)))
+    nothing = INITIALISER if len(model.graph.initializer) else INPUT
+    return " ".join(dict.fromkeys(_kinds(model))) or nothing
 
 
 def _kinds(model: Any) -> list[str]:
