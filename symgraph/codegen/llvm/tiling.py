@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 
 from ...kernel import dims
 from ...kernel.dims import Dim, LoopVar
-from ...kernel.ir import Buffer, For
+from ...kernel.ir import Buffer, For, Load
 from ...kernel.packing import packing_of
+from ...kernel.rewrite import expressions, walk
 from .contraction import Contraction
 from .machine import Machine
 from .memory import MOST_STRIDE
@@ -171,6 +172,8 @@ def packed_order(found: Contraction, access: Access, column: LoopVar) -> list[Fo
 
 def _packs_ahead(found: Contraction, access: Access, column: LoopVar) -> bool:
     """A constant operand can be packed before the program runs."""
+    if not _is_read_once(found, access):
+        return False
     order = [(loop.var, loop.extent) for loop in packed_order(found, access, column)]
     return packing_of(access.index, access.buffer.shape, order, 1) is not None
 
@@ -362,10 +365,23 @@ def _partial(count: int, columns: int, tiles: int) -> float:
     return count / (tiles * columns)
 
 
+def _is_read_once(found: Contraction, access: Access) -> bool:
+    """One copy in another order serves all that reads the operand."""
+    reads = {
+        e.index
+        for top in expressions(found.inner)
+        for e in walk(top)
+        if isinstance(e, Load) and e.tensor is access.buffer
+    }
+    return len(reads) == 1
+
+
 def _pack_cost(found: Contraction, packed: tuple[Access, ...]) -> float | None:
     """Cost of copying operands, for one multiplication of the contraction."""
     total = 0.0
     for access in packed:
+        if not _is_read_once(found, access):
+            return None
         uses = 1.0
         for loop in (*found.parallel, *found.serial):
             if not _moves(found, access, loop.var):
