@@ -49,7 +49,9 @@ def _becomes(cls: type[Op]) -> str:
 
 def _plainest(samples: Sequence[Sample]) -> Sample:
     """The first sample of more than nothing."""
-    return next((s for s in samples if all(0 not in t.shape for t in _types(s))), samples[0])
+    return next(
+        (s for s in samples if all(0 not in (t.shape or ()) for t in _types(s))), samples[0]
+    )
 
 
 def _types(sample: Sample) -> list[TensorType]:
