@@ -133,16 +133,17 @@ def place_symbolic(
     ]
     offsets, total, totals = regions[0]
     method = "structure of maxima" + (f", {len(regions)} regions" if len(regions) > 1 else "")
-    for other in regions[1:] if choose is not None else ():
-        pairs = zip(offsets, other[0], strict=True)
-        offsets = tuple(choose(total, other[1], mine, theirs) for mine, theirs in pairs)
-        total = choose(total, other[1], total, other[1])
-        totals = tuple(map(min, totals, other[2]))
+    if choose is not None:
+        for other, most, values in regions[1:]:
+            pairs = zip(offsets, other, strict=True)
+            offsets = tuple([choose(total, most, mine, theirs) for mine, theirs in pairs])
+            total = choose(total, most, total, most)
+            totals = tuple(map(min, totals, values))
     scaled = None if split is None else _scaled(sized, divide, align, work_limit, seed)
     if scaled is not None:
-        values = tuple(_number(scaled[1], evaluate, sample) for sample in samples)
-        if _cost(values, totals) <= _cost(totals, totals):
-            (offsets, total), totals, method = scaled, values, "scaled fixed plan"
+        at_samples = tuple(_number(scaled[1], evaluate, sample) for sample in samples)
+        if _cost(at_samples, totals) <= _cost(totals, totals):
+            (offsets, total), totals, method = scaled, at_samples, "scaled fixed plan"
     return SymbolicPlacement(
         offsets,
         total,
