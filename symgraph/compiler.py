@@ -35,6 +35,7 @@ from .kernel.ir import Kernel
 from .kernel.printer import text_without_names
 from .kernel.verify import verify_kernel
 from .lower import lower, node_kernel
+from .lower.kernels import identifier
 from .options import Options, from_environment
 from .passes import optimisation, preparation
 from .passes.block_estimates import Cost
@@ -71,6 +72,7 @@ def compile(
 
     params    arrays for parameters and state by name; the rest are passed at each call
     training  keep the training form (dropout, batch statistics) and update the state
+    name      of the program and what is shown of it; what no language takes in names becomes _
     updates   next values of variables by name, written over their arrays at each call
     shapes    shapes of variables that override their own
     passes    passes of your own, run on the canonical graph before fusion
@@ -88,7 +90,7 @@ def compile(
         training,
         dict(shapes or {}),
         dict(dtypes or {}),
-        name,
+        identifier(name),
         chosen,
         tuple(passes),
         progress=Progress(f"symgraph: compiling {name}"),
