@@ -1,8 +1,8 @@
 """The primitive operators of convolution: sums of products over windows of unpadded tensors.
 
 Each is one contraction over affine indices; the rearrangements of elements are in
-`convolution_phases.py`.  `convolution.py` builds padded, grouped and transposed convolutions and
-all gradients from both.
+`convolution_phases.py`.  `convolution.py` and its neighbours build padded, grouped and transposed
+convolutions and all gradients from both.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Convolution(Op):
         return compute((x.shape[0], weight.shape[0], *spatial), element)
 
     def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
-        from .convolution import ConvolutionInputGradient, ConvolutionWeightGradient
+        from .convolution_gradients import ConvolutionInputGradient, ConvolutionWeightGradient
 
         (g,), (x, weight) = grads, ins[:2]
         none = ((0, 0),) * len(self.stride)
@@ -238,7 +238,7 @@ class ConvolutionWeightSum(Op):
         return compute((*grouped_extents(like.shape[0], self.groups), *like.shape[1:]), element)
 
     def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
-        from .convolution import ConvolutionInputGradient
+        from .convolution_gradients import ConvolutionInputGradient
 
         (w,), (x, g, _) = grads, ins
         if self.groups > 1:
