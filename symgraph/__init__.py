@@ -14,8 +14,10 @@ from .ir import initializer as initializers
 from .ir.host import HostOp
 from .ir.initial_values import init
 from .ir.methods import attach_methods
-from .ir.op import CompositeOp, Op, Owned, Sample, Samples, Variable, register
+from .ir.op import CompositeOp, Op, Owned, Variable
 from .ir.origin import attribute_scope, name_scope
+from .ir.registry import register
+from .ir.sample import Sample, Samples
 from .ir.symbol import (
     Expression,
     Group,

@@ -20,7 +20,8 @@ from ..kernel.dims import Dim, LoopVar
 from ..kernel.ir import Axis, Buffer, Cast, Expr, Load, Reduce
 from ..kernel.rewrite import LoadRewriter, loads
 from .node import Node
-from .op import Op, Variable, register
+from .op import Op, Variable
+from .registry import register
 from .tensor_type import TensorType
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..errors import AttributeValueError, GradientError
-from .op import Op, register, registry
+from .op import Op
+from .registry import register, registry
 
 if TYPE_CHECKING:
     from .infer import DTypeView, ShapeView, Unifier

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ir.initializer import Constant as ConstantInit
-from ..ir.op import CompositeOp, Op, Owned, Sample, Samples, register
+from ..ir.op import CompositeOp, Op, Owned
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from ..ir.symbol import Symbol
 from ..kernel.compute import Compute, Tensor, compute
 from ..kernel.ir import Expr, call, const, where

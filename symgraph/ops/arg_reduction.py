@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.op import Sample, Samples, register
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from ..kernel import dims
 from ..kernel.compute import Compute, Tensor, reduce
 from ..kernel.dims import Dim

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.op import Sample, Samples, register
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from .base import (
     Binary,
     Gradients,

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AttributeValueError
-from ..ir.op import CompositeOp, Sample, register
+from ..ir.op import CompositeOp
+from ..ir.registry import register
+from ..ir.sample import Sample
 from ..ir.symbol import Symbol
 from .base import Array, Gradients, make
 from .loss import REDUCTIONS, ElementCount, reduce_array

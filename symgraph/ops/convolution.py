@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import AttributeValueError
 from ..ir.initializer import He
-from ..ir.op import CompositeOp, Owned, Sample, register
+from ..ir.op import CompositeOp, Owned
+from ..ir.registry import register
+from ..ir.sample import Sample
 from ..ir.symbol import Symbol
 from .base import Array, Gradients, make
 from .convolution_gradients import (

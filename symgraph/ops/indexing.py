@@ -14,7 +14,9 @@ import numpy as np
 
 from ..errors import AttributeValueError
 from ..ir.initializer import Normal
-from ..ir.op import Op, Owned, Sample, Samples, register
+from ..ir.op import Op, Owned
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from ..ir.symbol import Symbol
 from ..kernel.compute import Compute, Tensor, compute
 from ..kernel.dims import Dim

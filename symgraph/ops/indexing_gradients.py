@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.op import Op, Sample, Samples, register
+from ..ir.op import Op
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from ..kernel.compute import Compute, Tensor, compute, reduce
 from ..kernel.dims import Dim
 from ..kernel.ir import Expr, IndexValue, call, cast, const, where

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.op import Samples, register
+from ..ir.registry import register
+from ..ir.sample import Samples
 from ..ir.symbol import Symbol
 from ..kernel.ir import Expr, call, const
 from .activation import Activation, activation_samples, choose, zero

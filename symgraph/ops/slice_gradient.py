@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.op import Op, Sample, Samples, register
+from ..ir.op import Op
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from ..kernel.compute import Compute, Tensor, all_of, compute
 from ..kernel.ir import IndexValue, call, const, where
 from .base import Array, Gradients

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AttributeValueError
-from ..ir.op import Op, Sample, Samples, register
+from ..ir.op import Op
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from ..ir.symbol import Symbol
 from ..ir.tensor_type import TensorType
 from ..kernel import dims

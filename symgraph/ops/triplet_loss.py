@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.op import CompositeOp, Sample, register
+from ..ir.op import CompositeOp
+from ..ir.registry import register
+from ..ir.sample import Sample
 from ..ir.symbol import Symbol
 from .base import Array, make
 from .loss import reduce_array
