@@ -34,6 +34,23 @@ def wrapped(index: Expr, extent: Dim) -> Expr:
     return where(call("lt", wide, const(0, "int64")), wide + IndexValue(extent), wide)
 
 
+def taken(x: Tensor, indices: Tensor, axis: int, only_inside: bool = False) -> Compute:
+    """The elements of x along an axis that the indices name; 0, where asked for, instead of the
+    nearest one for an index out of range."""
+    extent = x.shape[axis]
+
+    def element(*i: Any) -> Any:
+        chosen = wrapped(indices[i[axis : axis + indices.ndim]], extent)
+        index = (*i[:axis], chosen, *i[axis + indices.ndim :])
+        value = x[index]
+        if not only_inside:
+            return value
+        inside = call("le", const(0, "int64"), chosen) & call("lt", chosen, IndexValue(extent))
+        return where(inside, value, 0)
+
+    return compute((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), element)
+
+
 def integer_indices(u: Unifier, dtype: DTypeView) -> None:
     u.integer(dtype, "indices")
 
@@ -78,15 +95,7 @@ class Take(Op):
         return (x,)
 
     def forward(self, x: Tensor, indices: Tensor) -> Compute:
-        axis = self.axis % x.ndim
-        shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
-
-        def element(*i: Any) -> Any:
-            chosen = wrapped(indices[i[axis : axis + indices.ndim]], x.shape[axis])
-            index = (*i[:axis], chosen, *i[axis + indices.ndim :])
-            return x[index]
-
-        return compute(shape, element)
+        return taken(x, indices, self.axis % x.ndim)
 
     def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
         return (make("take_gradient", grads[0], ins[1], ins[0], axis=self.axis), None)

@@ -12,9 +12,9 @@ from ..ir.registry import register
 from ..ir.sample import Sample, Samples
 from ..kernel.compute import Compute, Tensor, compute, reduce
 from ..kernel.dims import Dim
-from ..kernel.ir import Expr, IndexValue, call, cast, const, where
+from ..kernel.ir import Expr, call, cast, where
 from .base import Array, Gradients, make, random_integers
-from .indexing import Gather, Take, clamped_array, integer_indices, wrapped
+from .indexing import Gather, Take, clamped_array, integer_indices, taken, wrapped
 
 if TYPE_CHECKING:
     from ..ir.infer import DTypeView, ShapeView, Unifier
@@ -123,17 +123,7 @@ class TakeInside(Op):
         return (u.number(x),)
 
     def forward(self, x: Tensor, indices: Tensor) -> Compute:
-        axis = self.axis % x.ndim
-        shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
-
-        def element(*i: Any) -> Any:
-            chosen = wrapped(indices[i[axis : axis + indices.ndim]], x.shape[axis])
-            index = (*i[:axis], chosen, *i[axis + indices.ndim :])
-            inside = call("le", const(0, "int64"), chosen)
-            inside = inside & call("lt", chosen, IndexValue(x.shape[axis]))
-            return where(inside, x[index], 0)
-
-        return compute(shape, element)
+        return taken(x, indices, self.axis % x.ndim, only_inside=True)
 
     def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
         return (make("take_gradient", grads[0], ins[1], ins[0], axis=self.axis), None)
