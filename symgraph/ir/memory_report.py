@@ -44,7 +44,8 @@ class MemoryReport:
 
     `planned` is the arena; `lower_bound` the most bytes alive in one step, which no plan can beat;
     `naive` the sum of all tensors; `proved` that planned is the least possible.  `scratch` is what
-    kernels need beside the arena while they run, all threads together.
+    kernels need beside the arena while they run, all threads together.  `excess` is how far a plan
+    for all extents is above one for a single size at the worst of the sizes tried (0.01: 1 %).
     """
 
     program: str
@@ -55,6 +56,7 @@ class MemoryReport:
     proved: bool
     method: str
     formula: str
+    excess: float
     scratch: int
     inputs: int
     outputs: int
@@ -117,6 +119,7 @@ def memory_report(
         planned == bound or (plan.proved and env == _extents(program, plan, {})),
         plan.method,
         str(plan.nbytes),
+        plan.excess,
         scratch,
         sum(_value(p.type.nbytes, env) for p in program.inputs),
         sum(_value(p.type.nbytes, env) for p in program.outputs if not p.updates),
@@ -286,7 +289,9 @@ def _text(report: MemoryReport) -> str:
         f"(inputs {report.inputs:,}, outputs {report.outputs:,}, constants {report.constants:,})",
     ]
     if sizes:
+        above = f"at most {report.excess:.1%} above" if report.excess else "no larger than"
         lines.append(f"  for all extents: {report.formula}")
+        lines.append(f"  {above} a plan for one size, at every size tried")
     if report.at_peak:
         place = f" ({report.peak_origin})" if report.peak_origin else ""
         lines += ["", f"alive at the peak, step {report.peak_step} {report.peak_label}{place}:"]
