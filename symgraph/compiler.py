@@ -8,7 +8,7 @@ Symbol -> Graph[typed] -> Graph[primitive] -> Graph[canonical] -> Graph[fused] -
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -38,7 +38,9 @@ from .lower import lower, node_kernel
 from .lower.kernels import identifier
 from .options import Options, from_environment
 from .passes import optimisation, preparation
+from .passes.block_estimates import Cost
 from .passes.compare import compare_graphs, shape_at
+from .passes.forms_at_peak import forms_at_peak
 from .passes.fuse_over_blocks import FuseOverBlocks
 from .passes.infer_types import InferTypes
 from .passes.manager import Dump, Pass, Pipeline
@@ -170,19 +172,7 @@ class Build:
     def program(self, target: Target) -> Program:
         """Every stage up to the planned program of scheduled kernels."""
         dump = Dump(self.options.dump)
-        self.progress.at("passes")
-        graph = with_state_updates(self.graph) if self.training else self.graph
-        inference = InferTypes(self.shapes, self.dtypes, self.constants(graph)).inference(graph)
-        # What inference could not decide about named extents is checked at each call.
-        checks = [Check(*condition) for condition in inference.constraints]
-        labels = output_names(self.graph)
-        prepared, graph = self.passed(graph, target, dump, inference)
-        self.progress.at("lower")
-        program = lower(graph, self.name, checks, labels)
-        program = release_graph(SettleUpdates().run(with_interface(program, prepared)))
-        del graph, prepared  # what was folded into other constants goes before those are packed
-        dump.write("lower", program)
-        program = self.over_blocks(program, target)
+        program = self.lowered(target, dump)
         program = PackConstants().run(schedule(program, target, self.options, self.progress))
         dump.write("schedule", program)
         for planning in self.planning(target):
@@ -191,12 +181,40 @@ class Build:
             dump.write(planning.name, program)
         return program
 
-    def over_blocks(self, program: Program, target: Target) -> Program:
-        """The program with kernels fused over blocks, for targets that say what traffic costs."""
+    def lowered(self, target: Target, dump: Dump) -> Program:
+        """The program of naive kernels over blocks; where forms of operators make its peak, lowered
+        again without them, if that is better."""
+        self.progress.at("passes")
+        graph = with_state_updates(self.graph) if self.training else self.graph
+        inference = InferTypes(self.shapes, self.dtypes, self.constants(graph)).inference(graph)
+        first = self.first(graph, inference)
+        prepared, report = first.run(graph, self.options, self.comparison(), dump)
+        stopped = self.options.stop_after in [name for name, _, _ in report.entries]
+        # What inference could not decide about named extents is checked at each call.
+        checks = [Check(*condition) for condition in inference.constraints]
+
+        def naive(plain: frozenset[str]) -> tuple[Program, Cost | None]:
+            second = Pipeline(self.second(target, plain), first.after)
+            optimised = prepared
+            if not stopped:
+                optimised = second.run(prepared, self.options, self.comparison(), dump)[0]
+            self.progress.at("lower")
+            program = lower(optimised, self.name, checks, output_names(self.graph))
+            program = release_graph(SettleUpdates().run(with_interface(program, prepared)))
+            dump.write("lower", program)
+            return self.over_blocks(program, target)
+
+        return _with_fewer_forms(naive)
+
+    def over_blocks(self, program: Program, target: Target) -> tuple[Program, Cost | None]:
+        """The program with kernels fused over blocks, for targets that say what traffic costs, and
+        its cost."""
         rates = target.rates(self.options)
         self.progress.at(FuseOverBlocks.name)
         wanted = self.options.level >= 2 and FuseOverBlocks.name not in self.options.disable
-        return FuseOverBlocks(rates).run(program) if rates is not None and wanted else program
+        if rates is None or not wanted:
+            return program, None
+        return FuseOverBlocks(rates).judged(program)
 
     def planning(self, target: Target) -> tuple[Recompute | OrderSteps | PlanMemory, ...]:
         """The passes over the scheduled program, in order."""
@@ -206,26 +224,26 @@ class Build:
         last = (*(() if OrderSteps.name in self.options.disable else ordering), *placing)
         return last if budget is None else (Recompute(budget, target.alignment, last), *last)
 
-    def passed(
-        self, graph: Graph, target: Target, dump: Dump, inference: Inference
-    ) -> tuple[Graph, Graph]:
-        """The graph as every level needs it, and optimised."""
-        compare = None
-        if self.options.verify >= 3:
-            compare = partial(compare_graphs, evaluate=evaluate_node)
+    def first(self, graph: Graph, inference: Inference) -> Pipeline:
+        """The passes that every level needs."""
         constants = self.constants(graph)
-        given = preparation(
+        return Pipeline(preparation(
             self.training, self.shapes, self.dtypes, constants, self.keep_recipes, inference
-        )
-        first = Pipeline(given)
+        ))  # fmt: skip
+
+    def second(self, target: Target, plain: frozenset[str]) -> tuple[Pass, ...]:
+        """The passes that the level adds; operators named by `plain` keep their form."""
         block = target.channel_block(self.options)
         rates, tolerance = target.rates(self.options), self.options.tolerance
-        more = optimisation(self.options.level, self.training, block, self.passes, rates, tolerance)
-        second = Pipeline(more, first.after)
-        prepared, report = first.run(graph, self.options, compare, dump)
-        if self.options.stop_after in [name for name, _, _ in report.entries]:
-            return prepared, prepared
-        return prepared, second.run(prepared, self.options, compare, dump)[0]
+        return optimisation(
+            self.options.level, self.training, block, self.passes, rates, tolerance, plain
+        )
+
+    def comparison(self) -> Callable[[Graph, Graph], str | None] | None:
+        """What finds a pass that changes numbers, at the highest level of verification."""
+        if self.options.verify < 3:
+            return None
+        return partial(compare_graphs, evaluate=evaluate_node)
 
     def constants(self, graph: Graph) -> dict[str, Array]:
         """The arrays that become constants: in training, parameters stay inputs."""
@@ -250,6 +268,23 @@ class Build:
             if name in free:
                 result[name] = np.array(value, dtype=as_dtype(free[name].type.dtype).numpy)
         return result
+
+
+def _with_fewer_forms(
+    naive: Callable[[frozenset[str]], tuple[Program, Cost | None]],
+) -> Program:
+    """What `naive` lowers, given the operators that keep their form: none, or those whose forms
+    make the peak where that is better."""
+    program, cost = naive(frozenset())
+    plain = frozenset() if cost is None else forms_at_peak(program, cost)
+    if cost is None or not plain:
+        return program
+    del program  # two programs' constants are not held at once
+    other, new = naive(plain)
+    if new is not None and new.weighed < cost.weighed:
+        return other
+    del other
+    return naive(frozenset())[0]
 
 
 def evaluate_node(
