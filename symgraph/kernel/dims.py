@@ -17,12 +17,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 _serials = itertools.count()
+
+# What an expression holds, as bits: most questions about one are answered without walking it.
+OPEN, UNKNOWN, LOOP, COMPOUND, OTHER = 1, 2, 4, 8, 16
 
 
 class Symbolic:
@@ -32,6 +35,10 @@ class Symbolic:
     """
 
     __slots__ = ()
+
+    holds: int
+    """The kinds of atoms in it: OPEN extents, UNKNOWN ones, LOOP variables, COMPOUND atoms that
+    have operands, and those that OTHER modules add."""
 
     def __add__(self, other: Dim) -> Dim:
         return add(self, other) if isinstance(other, (int, Symbolic)) else NotImplemented
@@ -78,6 +85,7 @@ class Atom(Symbolic):
     """An expression that a sum treats as one indivisible unknown."""
 
     __slots__ = ()
+    holds = OPEN | UNKNOWN | LOOP | COMPOUND | OTHER
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -100,6 +108,7 @@ class DimVar(Atom):
     """A named extent, open until the call; two with one name are the same."""
 
     name: str
+    holds = OPEN
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -122,6 +131,7 @@ class Unknown(_Numbered):
     """An extent nobody stated; inference may bind it.  Compared by identity."""
 
     __slots__ = ()
+    holds = UNKNOWN
 
     def __init__(self, hint: str = "?") -> None:
         super().__init__(hint, next(_serials))
@@ -135,6 +145,7 @@ class LoopVar(_Numbered):
     """The index of one loop or axis.  Compared by identity."""
 
     __slots__ = ()
+    holds = LOOP
 
     def __init__(self, hint: str = "i") -> None:
         super().__init__(hint, next(_serials))
@@ -153,6 +164,7 @@ class _Binary(Atom):
     _hash: int = field(init=False, repr=False, compare=False)
     _key: tuple[Any, ...] = field(init=False, repr=False, compare=False)
     _bounds: Interval | None = field(init=False, repr=False, compare=False)
+    holds: int = field(init=False, repr=False, compare=False)
 
     order = 0
     """Place of the class in the order of atoms."""
@@ -161,6 +173,7 @@ class _Binary(Atom):
         object.__setattr__(self, "_hash", hash((type(self).__name__, self.a, self.b)))
         object.__setattr__(self, "_key", (self.order, sort_key(self.a), sort_key(self.b)))
         object.__setattr__(self, "_bounds", None)
+        object.__setattr__(self, "holds", COMPOUND | _holds(self.a) | _holds(self.b))
 
     def __hash__(self) -> int:
         return self._hash
@@ -286,9 +299,15 @@ class Sum(Symbolic):
     terms: tuple[tuple[Monomial, int], ...]
     constant: int
     _hash: int = field(init=False, repr=False, compare=False)
+    holds: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        held = 0
+        for monomial, _ in self.terms:
+            for atom in monomial:
+                held |= atom.holds
         object.__setattr__(self, "_hash", hash((self.terms, self.constant)))
+        object.__setattr__(self, "holds", held)
 
     def __hash__(self) -> int:
         return self._hash
@@ -307,6 +326,10 @@ class Sum(Symbolic):
         if self.constant:
             parts.append(f"{self.constant:+d}")
         return "".join(parts)
+
+
+def _holds(dim: Dim) -> int:
+    return 0 if isinstance(dim, int) else dim.holds
 
 
 def _where(condition: Any, a: Any, b: Any) -> Any:
@@ -358,18 +381,27 @@ def _make(terms: Mapping[Monomial, int], constant: int) -> Dim:
 
 def add(a: Dim, b: Dim) -> Dim:
     """a + b in canonical form."""
-    if isinstance(a, int) and isinstance(b, int):
-        return a + b
+    if isinstance(b, int):
+        return a + b if isinstance(a, int) else _plus(a, b)
+    if isinstance(a, int):
+        return _plus(b, a)
     terms_a, constant_a = terms_of(a)
     terms_b, constant_b = terms_of(b)
-    if not terms_b and not constant_b:
-        return a
-    if not terms_a and not constant_a:
-        return b
     total = dict(terms_a)
     for monomial, coefficient in terms_b:
         total[monomial] = total.get(monomial, 0) + coefficient
     return _make(total, constant_a + constant_b)
+
+
+def _plus(dim: Symbolic, number: int) -> Dim:
+    """dim + number: the terms stay as they are."""
+    if not number:
+        return dim
+    terms, constant = terms_of(dim)
+    constant += number
+    if not constant and len(terms) == 1 and terms[0][1] == 1 and len(terms[0][0]) == 1:
+        return terms[0][0][0]
+    return Sum(terms, constant)
 
 
 def mul(a: Dim, b: Dim) -> Dim:
@@ -383,8 +415,7 @@ def mul(a: Dim, b: Dim) -> Dim:
             return a
         if b == 0:
             return 0
-        terms, constant = terms_of(a)
-        return _make({m: c * b for m, c in terms}, constant * b)
+        return _times_number(a, b)
     terms_a, constant_a = terms_of(a)
     terms_b, constant_b = terms_of(b)
     total: dict[Monomial, int] = {}
@@ -394,6 +425,16 @@ def mul(a: Dim, b: Dim) -> Dim:
             total[product] = total.get(product, 0) + ca * cb
     constant = total.pop((), 0)
     return _make(total, constant)
+
+
+def _times_number(dim: Dim, number: int) -> Dim:
+    """dim * number, which is not 0: the terms keep their order."""
+    terms, constant = terms_of(dim)
+    if len(terms) == 1 and not constant:
+        monomial, factor = terms[0]
+        if factor * number == 1 and len(monomial) == 1:
+            return monomial[0]
+    return Sum(tuple([(m, c * number) for m, c in terms]), constant * number)
 
 
 def product(dims: tuple[Dim, ...] | list[Dim]) -> Dim:
@@ -528,27 +569,38 @@ def maximum(a: Dim, b: Dim) -> Dim:
     return Maximum(*sorted((a, b), key=sort_key))
 
 
-def atoms(dim: Dim) -> Iterator[Atom]:
+def atoms(dim: Dim) -> Sequence[Atom]:
     """Every atom, outermost first, those inside divisions and the like included."""
+    if isinstance(dim, int):
+        return ()
+    if not dim.holds & COMPOUND:
+        if isinstance(dim, Sum):
+            return [atom for monomial, _ in dim.terms for atom in reversed(monomial)]
+        assert isinstance(dim, Atom)
+        return (dim,)
+    found: list[Atom] = []
     stack: list[Dim] = [dim]
     while stack:
         current = stack.pop()
         if isinstance(current, Atom):
-            yield current
+            found.append(current)
             stack.extend(current.children())
         elif isinstance(current, Sum):
             stack.extend(atom for monomial, _ in reversed(current.terms) for atom in monomial)
+    return found
 
 
 def dim_vars(dim: Dim) -> tuple[DimVar, ...]:
     """The named extents in it, each once, by name."""
+    if not _holds(dim) & OPEN:
+        return ()
     found = {atom for atom in atoms(dim) if isinstance(atom, DimVar)}
     return tuple(sorted(found, key=lambda v: v.name))
 
 
 def is_closed(dim: Dim) -> bool:
     """True when no extent in it is unknown."""
-    return not any(isinstance(atom, Unknown) for atom in atoms(dim))
+    return not _holds(dim) & UNKNOWN or not any(isinstance(a, Unknown) for a in atoms(dim))
 
 
 def transform(dim: Dim, replace: Callable[[Atom], Dim | None]) -> Dim:
@@ -558,21 +610,22 @@ def transform(dim: Dim, replace: Callable[[Atom], Dim | None]) -> Dim:
     if isinstance(dim, Atom):
         return _transform_atom(dim, replace)
     assert isinstance(dim, Sum)
-    result: Dim = dim.constant
     changed = False
-    pieces: list[Dim] = []
-    for monomial, coefficient in dim.terms:
-        piece: Dim = coefficient
-        for atom in monomial:
-            new = _transform_atom(atom, replace)
-            changed |= new is not atom
-            piece = mul(piece, new)
-        pieces.append(piece)
+    factors: list[list[Dim]] = []
+    for monomial, _ in dim.terms:
+        new = [_transform_atom(atom, replace) for atom in monomial]
+        changed = changed or any(a is not b for a, b in zip(new, monomial, strict=True))
+        factors.append(new)
     if not changed:
         return dim
-    for piece in pieces:
-        result = add(result, piece)
-    return result
+    total: dict[Monomial, int] = {}
+    constant = dim.constant
+    for (_, coefficient), new in zip(dim.terms, factors, strict=True):
+        terms, rest = terms_of(new[0] if len(new) == 1 else product(new))
+        constant += coefficient * rest
+        for monomial, count in terms:
+            total[monomial] = total.get(monomial, 0) + coefficient * count
+    return _make(total, constant)
 
 
 def _transform_atom(atom: Atom, replace: Callable[[Atom], Dim | None]) -> Dim:
@@ -678,6 +731,8 @@ def _times(a: tuple[Bound, Bound], b: tuple[Bound, Bound]) -> tuple[Bound, Bound
 
 def simplify(dim: Dim, ranges: Ranges) -> Dim:
     """Drop divisions, remainders and extrema that the intervals of the variables decide."""
+    if not _holds(dim) & COMPOUND:
+        return dim
     known: dict[Dim, Interval] = {}
     done: dict[Atom, Dim] = {}
 
