@@ -368,7 +368,8 @@ def terms_of(dim: Dim) -> tuple[tuple[tuple[Monomial, int], ...], int]:
     return (((dim,), 1),), 0
 
 
-def _make(terms: Mapping[Monomial, int], constant: int) -> Dim:
+def from_terms(terms: Mapping[Monomial, int], constant: int) -> Dim:
+    """The canonical sum of these products of atoms, each in the order of its atoms' keys."""
     kept = [(m, c) for m, c in terms.items() if c]
     if not kept:
         return constant
@@ -390,7 +391,7 @@ def add(a: Dim, b: Dim) -> Dim:
     total = dict(terms_a)
     for monomial, coefficient in terms_b:
         total[monomial] = total.get(monomial, 0) + coefficient
-    return _make(total, constant_a + constant_b)
+    return from_terms(total, constant_a + constant_b)
 
 
 def _plus(dim: Symbolic, number: int) -> Dim:
@@ -424,7 +425,7 @@ def mul(a: Dim, b: Dim) -> Dim:
             product = tuple(sorted(ma + mb, key=lambda atom: atom.key))
             total[product] = total.get(product, 0) + ca * cb
     constant = total.pop((), 0)
-    return _make(total, constant)
+    return from_terms(total, constant)
 
 
 def _times_number(dim: Dim, number: int) -> Dim:
@@ -453,7 +454,7 @@ def exact_quotient(a: Dim, b: Dim) -> Dim | None:
         terms, constant = terms_of(a)
         if constant % b or any(c % b for _, c in terms):
             return None
-        return _make({m: c // b for m, c in terms}, constant // b)
+        return from_terms({m: c // b for m, c in terms}, constant // b)
     if a == b:
         return 1
     if isinstance(a, int):
@@ -471,7 +472,7 @@ def exact_quotient(a: Dim, b: Dim) -> Dim | None:
             return None
         total[rest] = coefficient // scale
     constant = total.pop((), 0)
-    return _make(total, constant)
+    return from_terms(total, constant)
 
 
 def _divide_by_sum(a: Dim, b: Dim) -> Dim | None:
@@ -482,7 +483,9 @@ def _divide_by_sum(a: Dim, b: Dim) -> Dim | None:
     for monomial, coefficient in terms_a:
         rest = _without(monomial, lead_b)
         if rest is not None and coefficient % scale == 0:
-            candidate = _make({rest: coefficient // scale}, 0) if rest else coefficient // scale
+            candidate = (
+                from_terms({rest: coefficient // scale}, 0) if rest else coefficient // scale
+            )
             if mul(candidate, b) == a:
                 return candidate
     return None
@@ -513,14 +516,14 @@ def floordiv(a: Dim, b: Dim) -> Dim:
         whole = {m: c // b for m, c in terms if c % b == 0}
         rest = {m: c for m, c in terms if c % b}
         if whole or not 0 <= constant < b:
-            inner = _make(rest, constant % b)
-            return add(_make(whole, constant // b), floordiv(inner, b))
+            inner = from_terms(rest, constant % b)
+            return add(from_terms(whole, constant // b), floordiv(inner, b))
         if isinstance(a, FloorDiv) and isinstance(a.b, int) and a.b > 0:
             return floordiv(a.a, a.b * b)
         common = math.gcd(b, *(c for _, c in terms))
         if common > 1:
             return floordiv(
-                _make({m: c // common for m, c in terms}, constant // common), b // common
+                from_terms({m: c // common for m, c in terms}, constant // common), b // common
             )
     return FloorDiv(a, b)
 
@@ -533,7 +536,7 @@ def mod(a: Dim, b: Dim) -> Dim:
         return 0
     if isinstance(b, int):
         terms, constant = terms_of(a)
-        inner = _make({m: c % b for m, c in terms}, constant % b)
+        inner = from_terms({m: c % b for m, c in terms}, constant % b)
         if inner != a:
             return mod(inner, b)
     return Mod(a, b)
@@ -625,7 +628,7 @@ def transform(dim: Dim, replace: Callable[[Atom], Dim | None]) -> Dim:
         constant += coefficient * rest
         for monomial, count in terms:
             total[monomial] = total.get(monomial, 0) + coefficient * count
-    return _make(total, constant)
+    return from_terms(total, constant)
 
 
 def _transform_atom(atom: Atom, replace: Callable[[Atom], Dim | None]) -> Dim:
@@ -764,7 +767,7 @@ def _simplify_division(atom: Atom, a: Dim, b: Dim, ranges: Ranges) -> Dim:
     is_div = isinstance(atom, FloorDiv)
     if isinstance(b, int) and b > 0:
         terms, constant = terms_of(a)
-        rest = _make({m: c for m, c in terms if c % b}, constant % b)
+        rest = from_terms({m: c for m, c in terms if c % b}, constant % b)
         low, high = bounds(rest, ranges)
         if low is not None and high is not None and low // b == high // b:
             whole = exact_quotient(add(a, mul(rest, -1)), b)
@@ -790,7 +793,7 @@ def _coarser(a: Dim, b: int, ranges: Ranges) -> tuple[Dim, int, Dim] | None:
     a // b = q // (b/s)."""
     terms, constant = terms_of(a)
     for step in sorted({math.gcd(b, c) for _, c in terms} - {1, b}, reverse=True):
-        rest = _make({m: c for m, c in terms if c % step}, constant % step)
+        rest = from_terms({m: c for m, c in terms if c % step}, constant % step)
         low, high = bounds(rest, ranges)
         if low is not None and high is not None and low >= 0 and high < step:
             whole = exact_quotient(add(a, mul(rest, -1)), step)

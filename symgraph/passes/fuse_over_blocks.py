@@ -11,14 +11,14 @@ nearer caches against what overlapping blocks compute twice and operands that ev
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import ClassVar
 
 from ..ir.program import KernelStep, Program, ProgramBuffer, Step
 from ..kernel import dims
-from ..kernel.blocks import Blocks, Chain, Link, Region, chain_of
+from ..kernel.blocks import Blocks, Chain, Link, Nests, Region, chain_of, kernel_nests
 from ..kernel.dims import Dim, LoopVar
 from ..kernel.functions import FUNCTIONS
 from ..kernel.in_place import in_place_positions
@@ -98,6 +98,7 @@ class _Fusion:
         self.texts: dict[Kernel, str] = {}
         self.work: dict[Kernel, float] = {}
         self.known: dict[Hashable, _Choice | None] = {}
+        self.nests: dict[int, tuple[Kernel, Nests]] = {}
 
     def steps(self, program: Program) -> list[Step]:
         """The steps of the program, chains cut into parts."""
@@ -120,8 +121,9 @@ class _Fusion:
         for end in range(1, len(steps) + 1):
             before, parts = best[end - 1]
             options = [(before + self._cycles(steps[end - 1]), (*parts, (end - 1, None)))]
+            chains = _Chains(steps[:end], self._nests)
             for start in range(max(0, end - MOST_STAGES), end - 1):
-                choice = self._choice(steps[start:end])
+                choice = self._choice(chains, start)
                 if choice is not None:
                     before, parts = best[start]
                     options.append((before + choice.cycles, (*parts, (start, choice))))
@@ -135,22 +137,23 @@ class _Fusion:
 
     # -- one part ----------------------------------------------------------------------------------
 
-    def _choice(self, steps: Sequence[KernelStep]) -> _Choice | None:
-        """The best sizes of the steps as one; None where they are better apart."""
+    def _choice(self, chains: _Chains, start: int) -> _Choice | None:
+        """The best sizes of the steps from one on as one; None where they are better apart."""
+        steps = chains.steps[start:]
         key = tuple(
             (self._text(s.kernel), tuple(b.root.place == "constant" for b in s.arguments))
             for s in steps
         )
         if key not in self.known:
-            self.known[key] = self._chosen(steps)
+            chain = chains.chain(start)
+            self.known[key] = None if chain is None else self._chosen(steps, chain)
         return self.known[key]
 
-    def _chosen(self, steps: Sequence[KernelStep]) -> _Choice | None:
-        chain = _chain(steps)
-        if chain is None:
-            return None
+    def _chosen(self, steps: Sequence[KernelStep], chain: Chain) -> _Choice | None:
         best: _Choice | None = None
         for sizes in _sizes(chain):
+            if _counts(chain, sizes)[1] < LEAST_BLOCKS:
+                continue
             blocks = chain.blocks(sizes)
             cycles = None if blocks is None else self._cycles_of_blocks(steps, chain, sizes, blocks)
             if cycles is not None and (best is None or cycles < best.cycles):
@@ -165,6 +168,12 @@ class _Fusion:
         if kernel not in self.texts:
             self.texts[kernel] = text_without_names(kernel)
         return self.texts[kernel]
+
+    def _nests(self, kernel: Kernel) -> Nests:
+        # Kernels are kept with what is known of them: ids stay their own.
+        if id(kernel) not in self.nests:
+            self.nests[id(kernel)] = (kernel, kernel_nests(kernel))
+        return self.nests[id(kernel)][1]
 
     def _work(self, kernel: Kernel) -> float:
         if kernel not in self.work:
@@ -185,16 +194,12 @@ class _Fusion:
     ) -> float | None:
         """The estimated time of the steps as one kernel, less what the memory is worth that it
         saves; None where a limit is broken."""
-        count, shared = 1.0, 1
-        for loop in chain.loops:
-            if loop.var in sizes:
-                count *= _weigh(loop.extent) / sizes[loop.var]
-                shared *= loop.extent // sizes[loop.var] if isinstance(loop.extent, int) else 1
+        count, shared = _counts(chain, sizes)
         pairs = list(zip(chain.links, blocks.regions, strict=True))
         kept = [_nbytes(made, region) for (made, _), region in pairs]
         whole = [_weigh(made.nbytes) for made, _ in chain.links]
         again = [count * k / max(1, w) for k, w in zip(kept, whole, strict=True)]
-        if sum(kept) > MOST_SCRATCH or shared < LEAST_BLOCKS or max(again) > MOST_AGAIN:
+        if sum(kept) > MOST_SCRATCH or max(again) > MOST_AGAIN:
             return None
         inner = {b for link in chain.links for b in link}
         near = self.rates.bytes_per_cycle(sum(kept))
@@ -263,14 +268,42 @@ def _link(a: KernelStep, b: KernelStep) -> Link:
     return a.kernel.outputs[0], places[made]
 
 
-def _chain(steps: Sequence[KernelStep]) -> Chain | None:
-    links = [_link(a, b) for a, b in pairwise(steps)]
-    return chain_of([s.kernel for s in steps], links)
+class _Chains:
+    """The chains of steps up to the last one, each built on the one that is shorter by a step."""
+
+    def __init__(
+        self, steps: Sequence[KernelStep], nests_of: Callable[[Kernel], Nests] | None = None
+    ) -> None:
+        self.steps = steps
+        self._nests_of = nests_of
+        self._known: dict[int, Chain | None] = {}
+
+    def chain(self, start: int) -> Chain | None:
+        """That of the steps from one on; None where a kernel is no nest of loops."""
+        if start not in self._known:
+            longer = start < len(self.steps) - 2
+            rest = self.chain(start + 1) if longer else None
+            steps = self.steps[start:]
+            links = [_link(a, b) for a, b in pairwise(steps)]
+            kernels = [s.kernel for s in steps]
+            missing = longer and rest is None
+            self._known[start] = None if missing else chain_of(kernels, links, rest, self._nests_of)
+        return self._known[start]
+
+
+def _counts(chain: Chain, sizes: Mapping[LoopVar, int]) -> tuple[float, int]:
+    """How many blocks there are, and how many of them threads may share."""
+    count, shared = 1.0, 1
+    for loop in chain.loops:
+        if loop.var in sizes:
+            count *= _weigh(loop.extent) / sizes[loop.var]
+            shared *= loop.extent // sizes[loop.var] if isinstance(loop.extent, int) else 1
+    return count, shared
 
 
 def _joined(steps: Sequence[KernelStep], choice: _Choice) -> KernelStep:
     """One step in place of several."""
-    chain = _chain(steps)
+    chain = _Chains(steps).chain(0)
     assert chain is not None
     blocks = chain.blocks({chain.loops[n].var: size for n, size in choice.sizes})
     assert blocks is not None
