@@ -21,6 +21,7 @@ from .codegen.interp.evaluate import Evaluator
 from .codegen.program_store import ProgramStore, store_for
 from .codegen.target import Built, StorableTarget, Target, find_target
 from .errors import InputError, ShapeError, TargetError
+from .garbage import seldom_collected
 from .ir.graph import Graph, Inference
 from .ir.memory_report import MemoryReport
 from .ir.node import Node
@@ -91,7 +92,7 @@ def compile(
         tuple(passes),
         progress=Progress(f"symgraph: compiling {name}"),
     )
-    with build.progress:
+    with build.progress, seldom_collected():
         return build.run()
 
 

@@ -736,30 +736,45 @@ def simplify(dim: Dim, ranges: Ranges) -> Dim:
     """Drop divisions, remainders and extrema that the intervals of the variables decide."""
     if not _holds(dim) & COMPOUND:
         return dim
-    known: dict[Dim, Interval] = {}
-    done: dict[Atom, Dim] = {}
+    return transform(dim, _Simplifier(ranges).atom)
 
-    def decide(atom: Atom) -> Dim | None:
-        if not atom.children():
+
+class _Simplifier:
+    """Simplifies the atoms of one expression, each once.
+
+    An object: functions that call each other would be a cycle for each expression.
+    """
+
+    __slots__ = ("_done", "_known", "_ranges")
+
+    def __init__(self, ranges: Ranges) -> None:
+        self._ranges = ranges
+        self._known: dict[Dim, Interval] = {}
+        self._done: dict[Atom, Dim] = {}
+
+    def atom(self, atom: Atom) -> Dim | None:
+        """What an atom with operands becomes; None for others."""
+        children = atom.children()
+        if not children:
             return None
-        if atom not in done:
-            done[atom] = decided(atom, tuple(transform(c, decide) for c in atom.children()))
-        return done[atom]
+        found = self._done.get(atom)
+        if found is None:
+            new = tuple([transform(c, self.atom) for c in children])
+            found = self._done[atom] = self._decided(atom, children, new)
+        return found
 
-    def decided(atom: Atom, new: tuple[Dim, ...]) -> Dim:
+    def _decided(self, atom: Atom, children: tuple[Dim, ...], new: tuple[Dim, ...]) -> Dim:
         if isinstance(atom, (FloorDiv, Mod)):
-            return _simplify_division(atom, new[0], new[1], ranges)
+            return _simplify_division(atom, new[0], new[1], self._ranges)
         if isinstance(atom, (Minimum, Maximum)):
-            low, high = _bounds(add(new[0], mul(new[1], -1)), ranges, known)
+            low, high = _bounds(add(new[0], mul(new[1], -1)), self._ranges, self._known)
             pick = isinstance(atom, Minimum)
             if high is not None and high <= 0:
                 return new[0] if pick else new[1]
             if low is not None and low >= 0:
                 return new[1] if pick else new[0]
-        same = all(a is b for a, b in zip(new, atom.children(), strict=True))
+        same = all(a is b for a, b in zip(new, children, strict=True))
         return atom if same else atom.rebuild(new)
-
-    return transform(dim, decide)
 
 
 def _simplify_division(atom: Atom, a: Dim, b: Dim, ranges: Ranges) -> Dim:
