@@ -21,7 +21,7 @@ from .codegen.interp.evaluate import Evaluator
 from .codegen.program_store import ProgramStore, store_for
 from .codegen.target import Built, StorableTarget, Target, find_target
 from .errors import InputError, ShapeError, TargetError
-from .garbage import seldom_collected
+from .garbage import give_back, seldom_collected
 from .ir.graph import Graph, Inference
 from .ir.memory_report import MemoryReport
 from .ir.node import Node
@@ -38,10 +38,11 @@ from .kernel.verify import verify_kernel
 from .lower import lower, node_kernel
 from .options import Options, from_environment
 from .passes import optimisation, preparation
+from .passes.bind_parameters import BindParameters
 from .passes.compare import compare_graphs, shape_at
 from .passes.fuse_over_blocks import FuseOverBlocks
 from .passes.infer_types import InferTypes
-from .passes.manager import Dump, Pass, Pipeline
+from .passes.manager import Compare, Dump, Fact, Pass, Pipeline
 from .passes.order_steps import OrderSteps
 from .passes.pack_constants import PackConstants
 from .passes.plan_memory import PlanMemory
@@ -68,7 +69,9 @@ def compile(
 ) -> Executable:
     """Compile symbols into a callable over numpy arrays.
 
-    params    arrays for parameters and state by name; the rest are passed at each call
+    params    arrays for parameters and state by name; the rest are passed at each call.  A mapping
+              that makes them when they are asked for, such as an open `.npz` file, is asked once,
+              and each array is given back as soon as it is folded or packed
     training  keep the training form (dropout, batch statistics) and update the state
     updates   next values of variables by name, written over their arrays at each call
     shapes    shapes of variables that override their own
@@ -90,6 +93,7 @@ def compile(
         name,
         chosen,
         tuple(passes),
+        params_are_own=True,
         progress=Progress(f"symgraph: compiling {name}"),
     )
     with build.progress, seldom_collected():
@@ -123,6 +127,9 @@ class Build:
     passes: tuple[Pass, ...] = ()
     keep_recipes: bool = False
     """Constants remember how they follow from parameters, and no pass looks at their numbers."""
+    params_are_own: bool = False
+    """`params` is a dict that nobody else looks at: what is bound is taken out of it, so that an
+    array goes as soon as nothing follows from it any longer."""
     progress: Progress = field(default_factory=lambda: Progress("symgraph: compiling"))
 
     def run(self) -> Executable:
@@ -175,14 +182,18 @@ class Build:
         # What inference could not decide about named extents is checked at each call.
         checks = [Check(*condition) for condition in inference.constraints]
         labels = output_names(self.graph)
-        prepared, graph = self.passed(graph, target, dump, inference)
+        interface, graph = self.passed(graph, target, dump, inference)
+        del inference
         self.progress.at("lower")
         program = lower(graph, self.name, checks, labels)
-        program = release_graph(SettleUpdates().run(with_interface(program, prepared)))
-        del graph, prepared  # what was folded into other constants goes before those are packed
+        program = release_graph(SettleUpdates().run(with_interface(program, interface)))
+        del graph  # what was folded into other constants goes before those are packed
+        give_back()
         dump.write("lower", program)
         program = self.over_blocks(program, target)
-        program = PackConstants().run(schedule(program, target, self.options, self.progress))
+        scheduled = [schedule(program, target, self.options, self.progress)]
+        del program  # so that arrays are given back as they are packed
+        program = PackConstants(target.alignment).run(scheduled.pop())
         dump.write("schedule", program)
         for planning in self.planning(target):
             self.progress.at(planning.name)
@@ -207,24 +218,40 @@ class Build:
 
     def passed(
         self, graph: Graph, target: Target, dump: Dump, inference: Inference
-    ) -> tuple[Graph, Graph]:
-        """The graph as every level needs it, and optimised."""
+    ) -> tuple[Interface, Graph]:
+        """The interface of the graph as every level needs it, and that graph optimised."""
         compare = None
         if self.options.verify >= 3:
             compare = partial(compare_graphs, evaluate=evaluate_node)
+        block = target.channel_block(self.options)
+        rates, tolerance = target.rates(self.options), self.options.tolerance
+        more = optimisation(self.options.level, self.training, block, self.passes, rates, tolerance)
+        graph, after, is_last = self.prepared(graph, inference, compare, dump)
+        interface = interface_of(graph)
+        second = Pipeline(more, after)
+        if is_last:
+            return interface, graph
+        waiting = [graph]
+        del graph  # so that arrays go when they are folded into others
+        return interface, second.run(waiting.pop(), self.options, compare, dump)[0]
+
+    def prepared(
+        self, graph: Graph, inference: Inference, compare: Compare | None, dump: Dump
+    ) -> tuple[Graph, Fact, bool]:
+        """The graph with its arrays bound, as every level needs it; what holds of it; whether to
+        stop here."""
         constants = self.constants(graph)
         given = preparation(
             self.training, self.shapes, self.dtypes, constants, self.keep_recipes, inference
         )
         first = Pipeline(given)
-        block = target.channel_block(self.options)
-        rates, tolerance = target.rates(self.options), self.options.tolerance
-        more = optimisation(self.options.level, self.training, block, self.passes, rates, tolerance)
-        second = Pipeline(more, first.after)
+        if self.params_are_own and BindParameters.name not in self.options.disable:
+            assert isinstance(self.params, dict)
+            for name in constants:
+                del self.params[name]
         prepared, report = first.run(graph, self.options, compare, dump)
-        if self.options.stop_after in [name for name, _, _ in report.entries]:
-            return prepared, prepared
-        return prepared, second.run(prepared, self.options, compare, dump)[0]
+        stops = self.options.stop_after in [name for name, _, _ in report.entries]
+        return prepared, first.after, stops
 
     def constants(self, graph: Graph) -> dict[str, Array]:
         """The arrays that become constants: in training, parameters stay inputs."""
@@ -302,37 +329,51 @@ def with_state_updates(graph: Graph) -> Graph:
     return Graph(graph.outputs, tuple(updates.items()))
 
 
-def with_interface(program: Program, prepared: Graph) -> Program:
+@dataclass(frozen=True)
+class Interface:
+    """What the caller of a graph sees of it, without the arrays that its nodes hold."""
+
+    variables: tuple[tuple[str, Node], ...]
+    extents: tuple[tuple[DimVar, str], ...]
+    """Every open extent, with the first node that has it, for people."""
+
+
+def interface_of(graph: Graph) -> Interface:
+    """The variables of a graph and its open extents."""
+    extents: dict[DimVar, str] = {}
+    for node in graph.nodes:
+        for type in node.types:
+            for var in (v for d in type.shape or () for v in dim_vars(d) if v not in extents):
+                place = f"  declared at {node.origin}" if str(node.origin) else ""
+                extents[var] = f"{graph.names[node]}: {type}{place}"
+    variables = tuple((graph.names[node], node) for node in graph.variables)
+    return Interface(variables, tuple(extents.items()))
+
+
+def with_interface(program: Program, interface: Interface) -> Program:
     """The program with the inputs of the graph before it was optimised, in that order.
 
     Passes change the order in which variables are first used and may leave some unused; the
-    interface is the same at every optimisation level.
+    interface is the same at every optimisation level.  Raises: ShapeError naming the first node
+    with an extent that no input tells.
     """
     ports = {p.name: p for p in program.inputs}
     found: list[Port] = []
-    for node in prepared.variables:
-        name = prepared.names[node]
+    for name, node in interface.variables:
         if name in ports:
             found.append(ports[name])
         elif isinstance(node.op, Variable) and node.op.role == "input":
             found.append(Port(name, ProgramBuffer(name, node.types[0], "input", source=name)))
     extents = {v for p in found for d in p.type.shape or () for v in dim_vars(d)}
-    _check_extents(prepared, extents)
+    for var, place in interface.extents:
+        if var not in extents:
+            raise ShapeError(
+                f"the extent {var.name} follows from no input:\n"
+                f"  {place}\n"
+                f"  name it in the shape of an input, or give a number for it"
+            )
     names = tuple(sorted(extents, key=lambda v: v.name))
     return program.with_(inputs=tuple(found), dims=names)
-
-
-def _check_extents(prepared: Graph, known: set[DimVar]) -> None:
-    """Raises: ShapeError naming the first node with an extent that no input tells."""
-    for node in prepared.nodes:
-        for type in node.types:
-            for name in (v.name for d in type.shape or () for v in dim_vars(d) if v not in known):
-                place = f"  declared at {node.origin}" if str(node.origin) else ""
-                raise ShapeError(
-                    f"the extent {name} follows from no input:\n"
-                    f"  {prepared.names[node]}: {type}{place}\n"
-                    f"  name it in the shape of an input, or give a number for it"
-                )
 
 
 def schedule(

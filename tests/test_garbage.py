@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph import garbage
 from symgraph.garbage import SELDOM, seldom_collected
 
 
@@ -60,3 +65,33 @@ def test_simplifying_an_index_leaves_no_cycle() -> None:
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_pages_go_back_once_enough_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(garbage, "give_back", lambda: calls.append(1))
+    freed = garbage.GivenBack()
+    freed.freed(garbage.WORTH_GIVING_BACK - 1)
+    assert not calls
+    freed.freed(1)
+    assert len(calls) == 1
+    freed.freed(1)
+    assert len(calls) == 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_pages_between_others_go_back() -> None:
+    """What lies freed among memory in use is the system's again."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    if garbage._trim() is None:
+        pytest.skip("another C library than glibc")
+    arrays = [np.ones(96 << 10, np.uint8) for _ in range(1200)]
+    kept = arrays[::2]
+    del arrays
+    before = resident()
+    garbage.give_back()
+    assert before - resident() > 20 << 20
+    assert len(kept) == 600
