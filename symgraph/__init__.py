@@ -181,10 +181,10 @@ from .ops.trigonometry import (
 )
 
 if TYPE_CHECKING:
-    from . import data, models, train, viz
+    from . import data, models, onnx, train, viz
     from .train import bind
 
-_ROOMS = ("data", "models", "train", "viz")
+_ROOMS = ("data", "models", "onnx", "train", "viz")
 
 
 def __getattr__(name: str) -> Any:
@@ -355,6 +355,7 @@ __all__ = [
     "one_hot",
     "ones",
     "ones_like",
+    "onnx",
     "pad",
     "parameter",
     "power",

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from . import dims
+from .copies import fresh_statement
 from .dims import Dim, DimVar, LoopVar, Ranges
 from .inlining import compared_index
 from .ir import (
@@ -37,7 +38,6 @@ from .ir import (
     Select,
     Stmt,
     Store,
-    Tensor,
     Update,
     block,
     call,
@@ -46,7 +46,6 @@ from .rewrite import (
     ExprRewriter,
     LoadRewriter,
     StmtRewriter,
-    Substitute,
     SubstituteWithin,
     expressions,
     statements,
@@ -519,7 +518,7 @@ class Blocks:
             stmt = _Writes(self.chain.links[number][0], kept[number], place).stmt(stmt)
             for condition in conditions:
                 stmt = If(condition, stmt)
-        return _fresh(_Nest(loops, stmt).stmt())
+        return fresh_statement(_Nest(loops, stmt).stmt())
 
     def _signed(self, name: str, body: Stmt, origin: str) -> Kernel:
         links = self.chain.links
@@ -575,26 +574,3 @@ def _shifted(dim: Dim) -> tuple[LoopVar | None, int]:
         return None, 0
     (variable,) = terms[0][0]
     return (variable, constant) if isinstance(variable, LoopVar) else (None, 0)
-
-
-def _fresh(stmt: Stmt) -> Stmt:
-    """The statement with loop variables and private buffers of its own."""
-    loops = {s.var: LoopVar(s.var.hint) for s in statements(stmt) if isinstance(s, For)}
-    own: dict[Tensor, Tensor] = {
-        s.buffer: Buffer(s.buffer.name, s.buffer.shape, s.buffer.dtype, s.buffer.scope)
-        for s in statements(stmt)
-        if isinstance(s, Alloc)
-    }
-    return _Rename(loops, own).stmt(stmt)
-
-
-class _Rename(Substitute):
-    def __init__(self, loops: Mapping[LoopVar, LoopVar], buffers: Mapping[Tensor, Tensor]) -> None:
-        super().__init__(loops, buffers)
-        self.loops = loops
-
-    def stmt(self, stmt: Stmt) -> Stmt:
-        new = super().stmt(stmt)
-        if isinstance(new, For) and new.var in self.loops:
-            return For(self.loops[new.var], new.extent, new.kind, new.body, new.lanes)
-        return new

@@ -1,8 +1,8 @@
-"""Exchange with ONNX; needs the package `onnx` (extra `onnx`)."""
+"""Exchange with ONNX; needs the package `onnx` (extra `onnx`), which is imported at first use."""
 
 from __future__ import annotations
 
-from . import loop_exporter, more_exporters
 from .export import export_onnx
+from .table import operator_table
 
-__all__ = ["export_onnx"]
+__all__ = ["export_onnx", "operator_table"]

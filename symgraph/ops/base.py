@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import GradientError, InputError
 from ..ir.op import Constant, Op, Sample, Samples, registry
 from ..ir.symbol import Symbol
+from ..ir.tensor_type import TensorType
 from ..kernel import dims
 from ..kernel.compute import Compute, Tensor, compute
 from ..kernel.dims import Dim
@@ -142,6 +143,17 @@ def is_carried(shape: Sequence[Dim], by: Symbol | None = None) -> bool:
     operator which reads only `by` still finds them."""
     known = {v for d in (by.shape or () if by is not None else ()) for v in dims.dim_vars(d)}
     return all(dims.is_closed(d) and known.issuperset(dims.dim_vars(d)) for d in shape)
+
+
+def with_extents(op: Op, outs: Sequence[TensorType]) -> Op:
+    """An operator whose attribute `shape` is that of its first output, with the extents that are
+    known now in place of names."""
+    stated: Any = getattr(op, "shape")  # noqa: B009
+    shape = outs[0].shape
+    if shape is None or shape == stated or not is_carried(shape):
+        return op
+    changed: Op = replace(op, shape=shape)  # type: ignore[type-var]
+    return changed
 
 
 def sum_to(gradient: Symbol, like: Symbol) -> Symbol:

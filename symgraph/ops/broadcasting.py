@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import AttributeValueError
 from ..ir.op import Op, Sample, Samples, register
 from ..ir.symbol import Symbol
-from ..ir.tensor_type import as_shape
+from ..ir.tensor_type import TensorType, as_shape
 from ..kernel import dims
 from ..kernel.compute import Compute, Tensor, compute, reduce
 from ..kernel.dims import Dim
@@ -25,6 +25,7 @@ from .base import (
     read,
     specified_by,
     sum_to,
+    with_extents,
     zeros_like,
 )
 
@@ -198,6 +199,9 @@ class BroadcastTo(Op):
         if x.rank is not None:
             _fit(u, x.dims, self.shape, f"x must broadcast to {dims.dim_text(self.shape)}")
         return (self.shape,)
+
+    def typed(self, outs: Sequence[TensorType]) -> Op:
+        return with_extents(self, outs)
 
     def forward(self, x: Tensor) -> Compute:
         return compute(self.shape, lambda *i: read(x, i))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,16 @@ from ..ir.symbol import Symbol
 from ..kernel.compute import Compute, Tensor, compute
 from ..kernel.dtypes import as_dtype
 from ..kernel.ir import call, const, where
-from .base import Array, Gradients, functional, index_value, is_carried, make, specified_by
+from .base import (
+    Array,
+    Gradients,
+    functional,
+    index_value,
+    is_carried,
+    make,
+    specified_by,
+    with_extents,
+)
 from .broadcasting import as_extents
 
 if TYPE_CHECKING:
@@ -120,11 +129,7 @@ class Full(Op):
         return (as_dtype(self.dtype),)
 
     def typed(self, outs: Sequence[TensorType]) -> Op:
-        """With the extents that are known now in place of names."""
-        shape = outs[0].shape
-        if shape is None or shape == self.shape or not is_carried(shape):
-            return self
-        return replace(self, shape=shape)
+        return with_extents(self, outs)
 
     def forward(self) -> Compute:
         return compute(self.shape, lambda *i: const(self.value, self.dtype))

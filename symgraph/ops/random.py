@@ -19,13 +19,13 @@ from ..errors import AttributeValueError
 from ..ir.initializer import RandomKey
 from ..ir.op import CompositeOp, Op, Owned, Sample, register
 from ..ir.symbol import Symbol
-from ..ir.tensor_type import as_shape
+from ..ir.tensor_type import TensorType, as_shape
 from ..kernel import dims
 from ..kernel.compute import Compute, Tensor, call, cast, compute, where
 from ..kernel.dims import Dim
 from ..kernel.dtypes import as_dtype, uint32, uint64
 from ..kernel.ir import Expr, as_expr, const
-from .base import Array, Gradients
+from .base import Array, Gradients, with_extents
 from .philox import advanced, advanced_array, block, flat_index, pair, stream, word
 
 if TYPE_CHECKING:
@@ -87,6 +87,9 @@ class _Draw(Op):
     def infer_dtype(self, u: Unifier, state: DTypeView) -> tuple[Any, ...]:
         u.same(state, uint32, "the state must be uint32")
         return (as_dtype(self.dtype), uint32)
+
+    def typed(self, outs: Sequence[TensorType]) -> Op:
+        return with_extents(self, outs)
 
     def forward(self, state: Tensor) -> tuple[Compute, ...]:
         def element(*i: Any) -> Expr:

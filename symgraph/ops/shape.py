@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import AttributeValueError
 from ..ir.op import Op, Sample, Samples, register
 from ..ir.symbol import Symbol
-from ..ir.tensor_type import as_dim
+from ..ir.tensor_type import TensorType, as_dim
 from ..kernel import dims
 from ..kernel.compute import Compute, Tensor, compute
 from ..kernel.dims import Dim
@@ -172,6 +172,14 @@ class Reshape(View):
         known = dims.product([d for d in entries if not _is_infer(d)])
         total = dims.product(list(x))
         return tuple(dims.floordiv(total, known) if _is_infer(d) else d for d in entries)
+
+    def typed(self, outs: Sequence[TensorType]) -> Op:
+        """With extents in place of names; not with 0, which would be a code."""
+        named = any(not isinstance(d, int) for d in self.shape)
+        shape = outs[0].shape
+        if not named or shape is None or not is_carried(shape) or 0 in shape:
+            return self
+        return Reshape(shape)
 
     def reference(self, x: Array) -> Any:
         if any(d in (-2, -3, -4) for d in self.shape):

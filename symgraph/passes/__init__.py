@@ -15,6 +15,7 @@ from ..ir.graph import Inference
 from ..kernel.parts import MOST_PARTS
 from ..kernel.rates import Rates
 from ..options import Options
+from .band_loops import BandLoops
 from .bind_parameters import BindParameters
 from .choose_algorithms import ChooseAlgorithms
 from .choose_layouts import ChooseLayouts
@@ -53,6 +54,9 @@ LOOPS: tuple[Pass, ...] = (
     FoldConstants(),
     EliminateCommonSubexpressions(),
     EliminateDeadCode(),
+    # Last: what two loops read is one value now, and no loop's own.
+    BandLoops(),
+    Simplify(),
 )
 
 SCALES: tuple[Pass, ...] = (

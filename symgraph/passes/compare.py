@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.closed import closed
 from ..ir.graph import Graph
 from ..ir.host import OnHost
 from ..ir.node import Node, Value
 from ..ir.tensor_type import TensorType
 from ..kernel import dims
-from ..kernel.dims import DimVar
+from ..kernel.dims import Dim, DimVar
 from ..kernel.dtypes import DType, as_dtype
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -133,11 +134,12 @@ class _Evaluation:
     def _node(self, graph: Graph, node: Node, arrays: Sequence[Array]) -> Sequence[Array] | None:
         if node.is_variable:
             return (self.inputs[graph.names[node]],)
+        env: dict[DimVar, Dim] = {DimVar(name): size for name, size in self.sizes.items()}
         with np.errstate(all="ignore"):
             if isinstance(node.op, OnHost):
                 return self._host(node, node.op, arrays)
             try:
-                result = node.op.reference(*arrays)
+                result = closed(node.op, env).reference(*arrays)
             except NotImplementedError:
                 if self.evaluate is None:
                     return None

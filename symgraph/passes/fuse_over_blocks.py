@@ -19,6 +19,7 @@ from typing import ClassVar
 from ..ir.program import KernelStep, Program, ProgramBuffer, Step
 from ..kernel import dims
 from ..kernel.blocks import Blocks, Chain, Link, Nests, Region, chain_of, kernel_nests
+from ..kernel.copies import fresh_kernel
 from ..kernel.dims import Dim, LoopVar
 from ..kernel.functions import FUNCTIONS
 from ..kernel.in_place import in_place_positions
@@ -111,7 +112,7 @@ class _Fusion:
             while follows.get(chain[-1]) == chain[-1] + 1:
                 chain.append(chain[-1] + 1)
             plain = [s for n in chain if isinstance(s := steps[n], KernelStep)]
-            new += self._best(plain) if len(chain) > 1 else [steps[number]]
+            new += self._best(_distinct(plain)) if len(chain) > 1 else [steps[number]]
             number = chain[-1] + 1
         return new
 
@@ -260,6 +261,18 @@ def _followers(program: Program) -> dict[int, int]:
 
 def _is_plain(step: Step) -> bool:
     return isinstance(step, KernelStep) and not step.fixed and not step.kernel.packings
+
+
+def _distinct(steps: Sequence[KernelStep]) -> list[KernelStep]:
+    """The steps with kernels that share no buffers: equal layers of a network share one kernel."""
+    seen: set[Buffer] = set()
+    found: list[KernelStep] = []
+    for step in steps:
+        if not seen.isdisjoint(step.kernel.params):
+            step = replace(step, kernel=fresh_kernel(step.kernel))
+        seen.update(step.kernel.params)
+        found.append(step)
+    return found
 
 
 def _link(a: KernelStep, b: KernelStep) -> Link:

@@ -165,7 +165,7 @@ class _Hoist:
             return True
         # A product of matrices: (rows x columns) from (rows x depth) and (depth x columns).
         numbers = [n for n in (*sizes, *reads, total) if isinstance(n, int)]
-        return _rows(numbers[len(sizes)], max(numbers[: len(sizes)]), numbers[-1]) < BUSY_ROWS
+        return rows_of(numbers[len(sizes)], max(numbers[: len(sizes)]), numbers[-1]) < BUSY_ROWS
 
     def _can_stand_outside(self, value: Value, carried: set[Node]) -> bool:
         """The value and all it is made from can be computed for all steps ahead of the loop."""
@@ -381,7 +381,7 @@ class _Hoist:
                          self.node.attributes)[0]  # fmt: skip
 
 
-def _rows(moving: int, alike: int, result: int) -> float:
+def rows_of(moving: int, alike: int, result: int) -> float:
     """Rows of a product of matrices with so many elements: rows*depth, depth*columns and
     rows*columns."""
     return math.sqrt(moving * result / alike) if alike else 0.0

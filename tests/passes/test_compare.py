@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
 import symgraph as sg
@@ -116,3 +117,38 @@ def test_a_wrong_identity_of_an_operator_is_found_by_compiling() -> None:
     y = Hasty(3.0)(x()) + 1.0
     with pytest.raises(VerifyError, match="pass 'simplify' changed the numbers"):
         sg.compile(y, target="interp", verify=3)
+
+
+def _shaped() -> list[tuple[str, sg.Symbol]]:
+    """Operators whose attributes name the open extent of x."""
+    wide = sg.var("x", ("N", 6))
+    row = sg.sum(wide, axis=0, keepdims=True)
+    return [
+        ("reshape", sg.exp(sg.reshape(wide.T, ("N", 2, 3)))),
+        ("broadcast_to", sg.exp(sg.broadcast_to(row, ("N", 6)) + wide)),
+        ("zeros", sg.exp(sg.zeros(("N", 6)) + wide)),
+    ]
+
+
+@pytest.mark.parametrize("number", range(3), ids=[name for name, _ in _shaped()])
+@pytest.mark.parametrize("given_shape", [None, (4, 6), (0, 6)], ids=str)
+def test_extents_named_in_attributes_are_compared_and_bound(number, given_shape) -> None:
+    result = _shaped()[number][1]
+    shapes = {} if given_shape is None else {"x": given_shape}
+    f = sg.compile(result, target="interp", verify=3, shapes=shapes)
+    array = np.arange(24, dtype=np.float32).reshape(4, 6) / 24
+    array = array if given_shape is None else array[: given_shape[0]]
+    rows = len(array)
+    wanted = {
+        0: array.T.reshape(rows, 2, 3),
+        1: array.sum(0, keepdims=True) + array,
+        2: array,
+    }[number]
+    np.testing.assert_allclose(f(x=array), np.exp(wanted), rtol=1e-5)
+
+
+def test_random_numbers_of_a_bound_extent() -> None:
+    drawn = sg.random_uniform(("N", 6)) + sg.var("x", ("N", 6))
+    f = sg.compile(drawn, target="interp", shapes={"x": (4, 6)})
+    assert not f.program.dims
+    assert "< N" not in str(f.program)

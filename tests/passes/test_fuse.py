@@ -268,3 +268,14 @@ def test_sums_are_not_made_past_the_end_of_the_part_they_fill(rows: Any, join: s
     wanted = np.concatenate([given["x"] @ given["w"].T, beside], axis=1) @ given["v"].T
     result = sg.compile(y, target="interp", verify=2)(**given)
     np.testing.assert_allclose(result, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_value_read_through_a_view_outside_stays_stored_though_its_reader_has_a_copy() -> None:
+    """The sum makes x + v again for itself, but reads the flattened one from memory."""
+    h = sg.var("x", ("N", 7, 3)) + sg.var("v", (3,))
+    y = sg.sum(sg.square(sg.square(h))) + sg.sum(sg.square(sg.flatten(h)))
+    given = {"x": np.linspace(-1, 1, 84, dtype=np.float32).reshape(4, 7, 3),
+             "v": np.array([0.5, -0.25, 1], np.float32)}  # fmt: skip
+    s = (given["x"] + given["v"]).astype(np.float64)
+    result = sg.compile(y, target="interp", verify=2)(**given)
+    np.testing.assert_allclose(result, (s**4).sum() + (s**2).sum(), rtol=1e-5)

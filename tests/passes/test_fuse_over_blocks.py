@@ -32,6 +32,14 @@ def tiles() -> sg.Symbol:
     return sg.max_pool2d(sg.relu(sg.conv2d(h, 64, kernel_size=3, padding=1)), 2)
 
 
+def alike() -> sg.Symbol:
+    """Layers of one kernel in one chain, each with weights of its own."""
+    h = sg.var("x", ("N", 3, 512), "float32")
+    for number, channels in enumerate((64, 64, 64, 128, 1024)):
+        h = sg.relu(sg.conv1d(h, channels, kernel_size=1, name=f"layer{number}"))
+    return sg.max(h, axis=2)
+
+
 def compiled(net: sg.Symbol, batch: int | str = 1, **options: object) -> sg.compiler.Executable:
     (x,) = (v for v in net.variables if v.name == "x")
     shapes = {"x": (batch, *x.shape[1:])}
@@ -59,6 +67,13 @@ def test_the_same_bits_in_fewer_steps_and_less_memory(net) -> None:
     one, two = blocks.memory_report(), apart.memory_report()
     assert one.planned + one.scratch < two.planned + two.scratch
     x = given(blocks, 1)
+    np.testing.assert_array_equal(blocks(x), apart(x))
+
+
+def test_layers_that_share_one_kernel() -> None:
+    blocks, apart = compiled(alike(), 8), compiled(alike(), 8, disable=WITHOUT)
+    assert "relu1 + relu2 + relu3 + relu4" in steps(blocks)
+    x = given(blocks, 8)
     np.testing.assert_array_equal(blocks(x), apart(x))
 
 

@@ -113,7 +113,7 @@ def _streamed(found: Contraction, tile: Tile) -> Access | None:
 def _passing(found: Contraction, tile: Tile, access: Access) -> tuple[int, Sequence[For]] | None:
     """The tiles of rows, and the other loops, that pass by one panel; None where that is not the
     order of the loops, or an extent is open."""
-    order, _ = choose_order(found, tile)
+    order = choose_order(found, tile)
     tiled = (tile.row_axis, tile.deep_axis, tile.column_axis, tile.block_axis)
     others = [loop for loop in found.parallel if loop.var not in tiled and loop.extent != 1]
     own = [loop for loop in others if found.stride_of(access, loop.var) != 0]

@@ -29,10 +29,7 @@ from .look_ahead import look_ahead
 from .machine import Machine
 from .schedule_loops import MOST_LANES, widest
 from .strides import Access
-from .tiling import Tile, choose_order, choose_tile, packed_order
-
-REST_ROWS = 4
-"""Rows of the smaller tile for what is left of an open extent."""
+from .tiling import REST_ROWS, Tile, choose_order, choose_tile, packed_order
 
 
 def tile_contraction(
@@ -244,7 +241,7 @@ def around(
                 body = For(loop.var, loop.extent, "parallel", body)
         return body
 
-    order, _ = choose_order(found, tile)
+    order = choose_order(found, tile)
     if order == "rows others columns":
         return over_rows(lambda r: others(over_columns(lambda c: body(r, c))))
     if order == "columns others rows":

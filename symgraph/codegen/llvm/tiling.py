@@ -10,17 +10,23 @@ depth     lanes run along the summed loop in which all operands are contiguous; 
 For each form, axis and tile the instructions for one useful multiplication are estimated from the
 number of accumulators, loads and wasted lanes, and the cheapest is taken.  A tile leaves room for
 the operands: rows*vectors + vectors + 1 registers.
+
+An extent is open because it varies: a tile over one is judged at few elements and at many, with
+what is left of them in smaller tiles (see `pieces`), and the least product of both costs wins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import prod
 
 from ...kernel import dims
-from ...kernel.dims import Dim, LoopVar
-from ...kernel.ir import Buffer, For
+from ...kernel.dims import Dim, DimVar, LoopVar
+from ...kernel.ir import Buffer, For, Load
 from ...kernel.packing import packing_of
+from ...kernel.rewrite import expressions, walk
 from .contraction import Contraction
 from .machine import Machine
 from .memory import MOST_STRIDE
@@ -76,7 +82,19 @@ CROWDED_COST = 1.2
 """What rows cost that push each other out of the nearest cache: all of them, twice over."""
 
 OPEN_EXTENT = 64
-"""What an open extent counts as."""
+"""What an open extent counts as where one number has to do."""
+
+OPEN_EXTENTS = (1, OPEN_EXTENT)
+"""The extents at which a tile over an open one is judged."""
+
+MOST_LOST = 1.25
+"""What a tile may cost at the largest of them, against the cheapest tile there."""
+
+REST_ROWS = 4
+"""Rows of the smaller tile for what is left of an open extent."""
+
+OPEN_HEIGHTS = (4, 6, 8)
+"""Rows that are tried along an open extent, besides the most that registers hold."""
 
 MOST_VECTORS = 6
 MOST_VECTORS_ALONE = 12
@@ -94,7 +112,8 @@ class Tile:
     Rows may be all of `row_axis` for each of `deep` steps of `deep_axis` (small images).
     depth: `rows` of `row_axis` times `columns` of `column_axis`, `lanes` along `depth_axis`.
     `packed` are the operands to copy first, contiguous along the columns; `packed_rows` those to
-    copy so that the rows of a tile lie side by side.
+    copy so that the rows of a tile lie side by side.  `costs` are those at each judged extent,
+    `cost` their product.
     """
 
     form: str
@@ -110,6 +129,7 @@ class Tile:
     deep_axis: LoopVar | None = None
     deep: int = 1
     packed_rows: tuple[Access, ...] = ()
+    costs: tuple[float, ...] = ()
 
     @property
     def height(self) -> int:
@@ -122,40 +142,91 @@ def choose_tile(
 ) -> Tile | None:
     """The cheapest tile, or None when no operand is used twice and lanes along an independent loop
     do as well.  Packing `constants` costs nothing."""
+    extents = judged_extents(found)
+    along_sums = () if machine.ordered_sums else _depth(found, machine, lanes, extents)
+    tiles = (*_columns(found, machine, lanes, constants, extents), *along_sums)
+    if len(extents) == 1:
+        return _cheapest(found, tiles, extents[0])
+    totals = [
+        tuple(_total(found, t, n, own) for n, own in zip(extents, t.costs, strict=True))
+        for t in tiles
+    ]
+    bound = MOST_LOST * min((t[-1] for t in totals), default=0.0)
+    best: Tile | None = None
+    for tile, total in zip(tiles, totals, strict=True):
+        score = prod(total)
+        if total[-1] <= bound and (best is None or score < best.cost * 0.999):
+            best = replace(tile, cost=score)
+    return best
+
+
+def _cheapest(found: Contraction, tiles: Sequence[Tile], n: int) -> Tile | None:
     best: Tile | None = None
     own = 0.0
     """What the best tile costs by itself: that decides where traffic is all that counts."""
-    along_sums = () if machine.ordered_sums else _depth(found, machine, lanes)
-    work = _multiplications(found)
-    for tile in (*_columns(found, machine, lanes, constants), *along_sums):
+    for tile in tiles:
         if best is not None and tile.cost >= best.cost * 0.999:
             continue
-        far = choose_order(found, tile)[1] / work
-        both = tile.cost, STREAM_COST * far
-        total = max(both) + BESIDE_COST * min(both) + FAR_BYTE_COST * far
+        total = _total(found, tile, n, tile.cost)
         alike = best is not None and 0.999 <= total / best.cost < 1.001
         if best is None or total < best.cost * 0.999 or (alike and tile.cost < own * 0.999):
             best, own = replace(tile, cost=total), tile.cost
     return best
 
 
-def _multiplications(found: Contraction) -> int:
+def _total(found: Contraction, tile: Tile, n: int, own: float) -> float:
+    """What a tile costs at an extent, `own` without what it reads from afar."""
+    far = _order_at(found, tile, n)[1] / _multiplications(found, n)
+    both = own, STREAM_COST * far
+    return max(both) + BESIDE_COST * min(both) + FAR_BYTE_COST * far
+
+
+def judged_extents(found: Contraction) -> tuple[int, ...]:
+    """The numbers that open extents stand for, one where none is open."""
+    loops = (*found.parallel, *found.serial)
+    closed = all(isinstance(loop.extent, int) for loop in loops)
+    return (OPEN_EXTENT,) if closed else OPEN_EXTENTS
+
+
+def _multiplications(found: Contraction, n: int) -> int:
     total = 1
     for loop in (*found.parallel, *found.serial):
-        total *= _size(loop.extent)
+        total *= _size(loop.extent, n)
     return total
 
 
-def _depth_of(found: Contraction) -> int:
+def _depth_of(found: Contraction, n: int) -> int:
     """Multiplications for one element of the result."""
     total = 1
     for loop in found.serial:
-        total *= _size(loop.extent)
+        total *= _size(loop.extent, n)
     return total
 
 
-def _size(extent: Dim) -> int:
-    return max(1, extent) if isinstance(extent, int) else OPEN_EXTENT
+def _size(extent: Dim, n: int) -> int:
+    """An extent where open ones are `n`."""
+    return max(1, extent) if isinstance(extent, int) else _size_at(extent, n)
+
+
+@lru_cache(maxsize=4096)
+def _size_at(extent: Dim, n: int) -> int:
+    """Loops around it are in their first round."""
+    env = {a: n if isinstance(a, DimVar) else 0 for a in dims.atoms(extent) if not a.children()}
+    if any(not isinstance(a, (DimVar, LoopVar)) for a in env):
+        return n
+    return max(1, int(dims.evaluate(extent, env)))
+
+
+def pieces(extent: Dim, most: int, n: int) -> tuple[tuple[int, float], ...]:
+    """How many tiles of how many rows (see `_rows` in schedule_contraction.py) cover an extent;
+    the average of the two heights where it is known."""
+    size = _size(extent, n)
+    if isinstance(extent, int):
+        count = -(-size // most)
+        return ((count, size / count),)
+    full, left = divmod(size, most)
+    few, single = divmod(left, REST_ROWS) if most > REST_ROWS else (0, left)
+    return tuple((c, float(r)) for c, r in ((full, most), (few, REST_ROWS), (single, 1)) if c)
 
 
 def _moves(found: Contraction, access: Access, var: LoopVar) -> bool:
@@ -171,12 +242,18 @@ def packed_order(found: Contraction, access: Access, column: LoopVar) -> list[Fo
 
 def _packs_ahead(found: Contraction, access: Access, column: LoopVar) -> bool:
     """A constant operand can be packed before the program runs."""
+    if not _is_read_once(found, access):
+        return False
     order = [(loop.var, loop.extent) for loop in packed_order(found, access, column)]
     return packing_of(access.index, access.buffer.shape, order, 1) is not None
 
 
 def _columns(
-    found: Contraction, machine: Machine, lanes: int, constants: frozenset[Buffer]
+    found: Contraction,
+    machine: Machine,
+    lanes: int,
+    constants: frozenset[Buffer],
+    extents: tuple[int, ...],
 ) -> Iterator[Tile]:
     for column in found.parallel:
         extent = column.extent
@@ -190,31 +267,33 @@ def _columns(
         ahead = [a for a in vectors
                  if a.buffer in constants and not (steps[a] == 1 and extent in (4, 8, 16))
                  and _packs_ahead(found, a, column.var)]  # fmt: skip
-        strided = [a for a, step in steps.items() if not _is_short(step) and a not in ahead]
+        strided = tuple(a for a, step in steps.items() if not _is_short(step) and a not in ahead)
         # A short stride is loaded as several vectors and shuffled.
         weight = sum(2 * step - 1 if isinstance(step, int) and _is_short(step) and a not in ahead
                      else 1 for a, step in steps.items())  # fmt: skip
         packed = (*strided, *ahead)
-        pack = _pack_cost(found, tuple(strided))
-        if pack is None:
+        if not _pays(found, strided, extents[-1]):
             continue
-        scattered = [a for a in found.stores if found.stride_of(a, column.var) != 1]
-        pack += SCATTER_COST * len(scattered) / _depth_of(found)
+        scattered = sum(found.stride_of(a, column.var) != 1 for a in found.stores)
+        pack = tuple(
+            _pack_cost(found, strided, n) + SCATTER_COST * scattered / _depth_of(found, n)
+            for n in extents
+        )
         for row in (*(p for p in found.parallel if p is not column), None):
             if row is not None:
                 reused = any(not _moves(found, a, row.var) for a in vectors)
                 if row.extent in (0, 1) or not reused:
                     continue
             row_var = row.var if row else None
-            yield from _column_tiles(found, machine, lanes, column.var, row_var,
-                                     weight / len(vectors), rest, packed, pack)  # fmt: skip
+            axes = _Axes(found, extents, column.var, row_var, None, weight / len(vectors), rest,
+                         packed, pack)  # fmt: skip
+            yield from _column_tiles(axes, machine, lanes)
             if packed or column.extent not in (4, 8, 16) or column.extent > lanes:
                 continue
             for other in found.parallel:
                 if other is not column and other is not row and _is_block(found, other, vectors):
-                    yield from _column_tiles(found, machine, column.extent, column.var, row_var,
-                                             weight / len(vectors), rest, packed, pack,
-                                             other.var)  # fmt: skip
+                    blocked = replace(axes, blocks=other.var)
+                    yield from _column_tiles(blocked, machine, column.extent)
 
 
 def _is_block(found: Contraction, loop: For, vectors: list[Access]) -> bool:
@@ -224,61 +303,108 @@ def _is_block(found: Contraction, loop: For, vectors: list[Access]) -> bool:
     return all(_moves(found, a, loop.var) == (a in vectors) for a in found.loads)
 
 
-def _column_tiles(
-    found: Contraction,
-    machine: Machine,
-    lanes: int,
-    column: LoopVar,
-    row: LoopVar | None,
-    weight: float,
-    scalars: list[Access],
-    packed: tuple[Access, ...],
-    pack: float,
-    blocks: LoopVar | None = None,
-) -> Iterator[Tile]:
-    size = _size(found.extent(column))
-    height = 1 if row is None else _size(found.extent(row))
-    vectors = [a for a in found.loads if _moves(found, a, column)]
-    shared = [a for a in vectors if row is None or not _moves(found, a, row)]
-    nbytes = max((a.buffer.dtype.nbytes for a in vectors), default=4)
-    scattered = row is not None and any(_is_far(found, a, row) for a in found.loads)
+@dataclass(frozen=True)
+class _Axes:
+    """What all tiles of lanes along `column` with rows along `row` share.
+
+    `weight` loads fill a vector, `scalars` are the operands that are broadcast, `packed` those that
+    are copied first, `pack` what that costs at each of `extents`.
+    """
+
+    found: Contraction
+    extents: tuple[int, ...]
+    column: LoopVar
+    row: LoopVar | None
+    blocks: LoopVar | None
+    weight: float
+    scalars: list[Access]
+    packed: tuple[Access, ...]
+    pack: tuple[float, ...]
+
+    @property
+    def vectors(self) -> list[Access]:
+        return [a for a in self.found.loads if a not in self.scalars]
+
+    @property
+    def shared(self) -> int:
+        """Operands in vectors that the rows share."""
+        row = self.row
+        return sum(row is None or not _moves(self.found, a, row) for a in self.vectors)
+
+    @property
+    def height(self) -> Dim:
+        return 1 if self.row is None else self.found.extent(self.row)
+
+
+def _column_tiles(axes: _Axes, machine: Machine, lanes: int) -> Iterator[Tile]:
+    found, largest = axes.found, axes.extents[-1]
+    size, height = _size(found.extent(axes.column), largest), _size(axes.height, largest)
     width = lanes
     while width >= 4:
-        count = -(-size // width) if blocks is None else _size(found.extent(blocks))
+        count = -(-size // width) if axes.blocks is None else _size(
+            found.extent(axes.blocks), largest)  # fmt: skip
         widest = MOST_VECTORS if height > 1 else MOST_VECTORS_ALONE
         for columns in range(1, min(widest, count) + 1):
             most = min((machine.registers - 1 - columns) // columns, MOST_ROWS)
             if most < 1:
                 break
-            if blocks is not None and even_rows(count, columns) != columns:
+            if axes.blocks is not None and even_rows(count, columns) != columns:
                 continue
-            tiles = -(-count // columns)
-            for rows, real_rows, deep_axis, deep in _row_choices(found, row, vectors, most, column,
-                                                                 blocks):  # fmt: skip
-                multiplies = columns * real_rows
-                row_loads = (len(vectors) - len(shared)) * columns * real_rows
-                loads = weight * (len(shared) * columns + row_loads) + len(scalars) * real_rows
-                latency = max(0.0, 8.0 - multiplies) * 0.5
-                work = max(multiplies + latency, LOAD_COST * loads) + HIDDEN_LOAD_COST * loads
-                known = blocks is None and isinstance(found.extent(column), int)
-                wasted = tiles * columns * width / size if known else 1
-                partial = _partial(count, columns, tiles) if blocks is None else 1.0
-                useful = real_rows * columns * width / partial
-                masked = not isinstance(found.extent(column), int) or size % width != 0
-                panel = _depth_of(found) * columns * width * nbytes
-                if panel > NEAR_BYTES:
-                    # The vectors that the rows share; those of one row alone are loaded anyway.
-                    work += PANEL_BYTE_COST * len(shared) * columns * width * nbytes
-                cost = work * wasted / useful / partial
-                if row is not None:
-                    cost *= SCATTERED_ROWS_COST if scattered else 1.0
-                cost *= MASK_COST if masked else 1.0
-                tile = Tile("columns", row, rows, column, columns, width, None, packed, cost + pack,
-                            blocks, deep_axis, deep)  # fmt: skip
-                yield from _with_rows_near(found, tile, scalars)
-        if blocks is not None:
+            for rows, deep_axis, deep in _row_choices(axes, most):
+                costs = tuple(
+                    _column_cost(axes, rows, deep_axis, deep, columns, width, n) + pack
+                    for n, pack in zip(axes.extents, axes.pack, strict=True)
+                )
+                tile = Tile("columns", axes.row, rows, axes.column, columns, width, None,
+                            axes.packed, prod(costs), axes.blocks, deep_axis, deep,
+                            costs=costs)  # fmt: skip
+                yield from _with_rows_near(found, tile, axes.scalars)
+        if axes.blocks is not None:
             return
         width //= 2
+
+
+def _column_cost(
+    axes: _Axes, rows: int, deep_axis: LoopVar | None, deep: int, columns: int, width: int, n: int
+) -> float:
+    """Instructions for one useful multiplication, where open extents are `n`."""
+    found = axes.found
+    extent = found.extent(axes.column)
+    size = _size(extent, n)
+    lines = pieces(axes.height, rows, n)
+    if deep_axis is not None:
+        length = found.extent(deep_axis)
+        assert isinstance(length, int)
+        lines = ((1, rows * length / -(-length // deep)),)
+    runs: tuple[tuple[int, int], ...]
+    if axes.blocks is not None:
+        runs, useful = ((1, columns),), columns * width
+    elif isinstance(extent, int):
+        runs, useful = ((-(-size // (columns * width)), columns),), size
+    else:
+        full, left = divmod(size, columns * width)
+        runs, useful = ((full, columns), (-(-left // width), 1)), size
+    work = sum(times * again * _column_work(axes, many, wide, width, n)
+               for times, many in lines for again, wide in runs)  # fmt: skip
+    cost = work / (useful * sum(times * many for times, many in lines))
+    if axes.row is not None and any(_is_far(found, a, axes.row) for a in found.loads):
+        cost *= SCATTERED_ROWS_COST
+    return cost * (MASK_COST if not isinstance(extent, int) or size % width != 0 else 1.0)
+
+
+def _column_work(axes: _Axes, rows: float, columns: int, width: int, n: int) -> float:
+    """Instructions of a step of one tile."""
+    vectors, shared = axes.vectors, axes.shared
+    multiplies = columns * rows
+    row_loads = (len(vectors) - shared) * columns * rows
+    loads = axes.weight * (shared * columns + row_loads) + len(axes.scalars) * rows
+    latency = max(0.0, 8.0 - multiplies) * 0.5
+    work = max(multiplies + latency, LOAD_COST * loads) + HIDDEN_LOAD_COST * loads
+    nbytes = max((a.buffer.dtype.nbytes for a in vectors), default=4)
+    if _depth_of(axes.found, n) * columns * width * nbytes > NEAR_BYTES:
+        # The vectors that the rows share; those of one row alone are loaded anyway.
+        work += PANEL_BYTE_COST * shared * columns * width * nbytes
+    return work
 
 
 def _with_rows_near(found: Contraction, tile: Tile, scalars: list[Access]) -> Iterator[Tile]:
@@ -292,13 +418,19 @@ def _with_rows_near(found: Contraction, tile: Tile, scalars: list[Access]) -> It
         yield tile
         return
     worst = max(_crowding(found, a, row, tile.rows) for a in crowded)
-    yield replace(tile, cost=tile.cost * (1.0 + CROWDED_COST * worst))
-    extra = _pack_cost(found, tuple(crowded))
+    yield _costing(tile, [c * (1.0 + CROWDED_COST * worst) for c in tile.costs])
     extent = found.extent(row)
     even = isinstance(extent, int) and extent % tile.rows == 0 and tile.deep_axis is None
-    if extra is not None and even and all(_is_plain(found, a) for a in crowded):
-        near = tile.cost / SCATTERED_ROWS_COST + extra
-        yield replace(tile, cost=near, packed_rows=tuple(crowded))
+    extents = judged_extents(found)
+    pays = even and _pays(found, tuple(crowded), extents[-1])
+    if pays and all(_is_plain(found, a) for a in crowded):
+        near = [c / SCATTERED_ROWS_COST + _pack_cost(found, tuple(crowded), n)
+                for c, n in zip(tile.costs, extents, strict=True)]  # fmt: skip
+        yield replace(_costing(tile, near), packed_rows=tuple(crowded))
+
+
+def _costing(tile: Tile, costs: Sequence[float]) -> Tile:
+    return replace(tile, costs=tuple(costs), cost=prod(costs))
 
 
 def _is_plain(found: Contraction, access: Access) -> bool:
@@ -308,32 +440,33 @@ def _is_plain(found: Contraction, access: Access) -> bool:
     return once and all(d == 0 or d in variables for d in access.index)
 
 
-def _row_choices(
-    found: Contraction,
-    row: LoopVar | None,
-    vectors: list[Access],
-    most: int,
-    column: LoopVar,
-    blocks: LoopVar | None,
-) -> Iterator[tuple[int, float, LoopVar | None, int]]:
-    """Rows of a tile, how many of them exist on average, and the second axis with its steps.
+def _row_choices(axes: _Axes, most: int) -> Iterator[tuple[int, LoopVar | None, int]]:
+    """Rows of a tile, and the second axis with its steps.
 
     A second axis joins where the whole first one leaves room, as in images of 7x7.
     """
-    height = 1 if row is None else _size(found.extent(row))
-    rows = even_rows(height, min(most, height))
-    yield rows, height / -(-height // rows), None, 1
-    if row is None or not isinstance(found.extent(row), int) or 2 * height > most:
+    found, extent = axes.found, axes.height
+    if not isinstance(extent, int):
+        size = _size(extent, axes.extents[-1])
+        tried = (even_rows(size, min(most, size)), *(r for r in OPEN_HEIGHTS if r <= most))
+        for rows in dict.fromkeys(tried):
+            yield rows, None, 1
+        return
+    height = max(1, extent)
+    yield even_rows(height, min(most, height)), None, 1
+    if axes.row is None or 2 * height > most:
         return
     for loop in found.parallel:
         extent = loop.extent
-        if loop.var in (row, column, blocks) or not isinstance(extent, int) or extent < 2:
+        if loop.var in (axes.row, axes.column, axes.blocks):
             continue
-        if any(_moves(found, a, loop.var) for a in vectors):
+        if not isinstance(extent, int) or extent < 2:
+            continue
+        if any(_moves(found, a, loop.var) for a in axes.vectors):
             continue
         deep = even_rows(extent, min(most // height, extent))
         if deep > 1:
-            yield height, height * extent / -(-extent // deep), loop.var, deep
+            yield height, loop.var, deep
 
 
 def _is_short(step: Dim | None) -> bool:
@@ -357,26 +490,39 @@ def _crowding(found: Contraction, access: Access, row: LoopVar, rows: int) -> fl
     return max(0.0, max(sets.count(s) for s in sets) / CACHE_WAYS - 1.0)
 
 
-def _partial(count: int, columns: int, tiles: int) -> float:
-    """Part of the column vectors of all tiles that exist: the last tile may have fewer."""
-    return count / (tiles * columns)
+def _uses(found: Contraction, access: Access, n: int) -> float:
+    """How often an element of an operand is read."""
+    uses = 1.0
+    for loop in (*found.parallel, *found.serial):
+        if not _moves(found, access, loop.var):
+            uses *= _size(loop.extent, n)
+    return uses
 
 
-def _pack_cost(found: Contraction, packed: tuple[Access, ...]) -> float | None:
+def _is_read_once(found: Contraction, access: Access) -> bool:
+    """One copy in another order serves all that reads the operand."""
+    reads = {
+        e.index
+        for top in expressions(found.inner)
+        for e in walk(top)
+        if isinstance(e, Load) and e.tensor is access.buffer
+    }
+    return len(reads) == 1
+
+
+def _pays(found: Contraction, packed: tuple[Access, ...], n: int) -> bool:
+    """Operands can be copied first, and are used often enough for that."""
+    return all(_is_read_once(found, a) and _uses(found, a, n) >= 4 for a in packed)
+
+
+def _pack_cost(found: Contraction, packed: tuple[Access, ...], n: int) -> float:
     """Cost of copying operands, for one multiplication of the contraction."""
-    total = 0.0
-    for access in packed:
-        uses = 1.0
-        for loop in (*found.parallel, *found.serial):
-            if not _moves(found, access, loop.var):
-                uses *= _size(loop.extent)
-        if uses < 4:
-            return None
-        total += PACK_COST / uses
-    return total
+    return sum(PACK_COST / _uses(found, access, n) for access in packed)
 
 
-def _depth(found: Contraction, machine: Machine, lanes: int) -> Iterator[Tile]:
+def _depth(
+    found: Contraction, machine: Machine, lanes: int, extents: tuple[int, ...]
+) -> Iterator[Tile]:
     for depth in found.serial:
         if depth.extent == 0 or (isinstance(depth.extent, int) and depth.extent < 4):
             continue
@@ -384,7 +530,7 @@ def _depth(found: Contraction, machine: Machine, lanes: int) -> Iterator[Tile]:
         if any(s not in (0, 1) for s in steps) or 1 not in steps:
             continue
         for row, column in _pairs(found):
-            yield _depth_tile(found, machine, lanes, depth.var, row, column)
+            yield _depth_tile(found, machine, lanes, depth.var, row, column, extents)
 
 
 def _pairs(found: Contraction) -> Iterator[tuple[LoopVar | None, LoopVar | None]]:
@@ -406,10 +552,11 @@ def _depth_tile(
     depth: LoopVar,
     row: LoopVar | None,
     column: LoopVar | None,
+    extents: tuple[int, ...],
 ) -> Tile:
-    height = 1 if row is None else _size(found.extent(row))
-    width = 1 if column is None else _size(found.extent(column))
-    length = _size(found.extent(depth))
+    height = 1 if row is None else _size(found.extent(row), extents[-1])
+    width = 1 if column is None else _size(found.extent(column), extents[-1])
+    length = _size(found.extent(depth), extents[-1])
     while lanes > 4 and lanes // 2 >= length:
         lanes //= 2
     best: Tile | None = None
@@ -418,32 +565,55 @@ def _depth_tile(
         if columns < 1:
             break
         rows, columns = even_rows(height, rows), even_rows(width, columns)
-        accumulators = rows * columns
-        loads = again = 0
-        for access in found.loads:
-            by_row = row is not None and _moves(found, access, row)
-            by_column = column is not None and _moves(found, access, column)
-            count = (rows if by_row else 1) * (columns if by_column else 1)
-            loads += count
-            # What one tile reads for all that need it has to come from afar in any case.
-            once = (by_row or rows >= height) and (by_column or columns >= width)
-            again += 0 if once else count * access.buffer.dtype.nbytes
-        latency = max(0.0, 8.0 - accumulators) * 0.5
-        work = max(accumulators + latency, LOAD_COST * loads) + HIDDEN_LOAD_COST * loads
-        if again * length > NEAR_BYTES:
-            work += PANEL_BYTE_COST * again * lanes
-        steps = -(-length // lanes)
-        outer = 1
-        for loop in found.serial:
-            if loop.var != depth:
-                outer *= _size(loop.extent)
-        total = work * steps * outer + HORIZONTAL_COST * accumulators
-        cost = total / (accumulators * length * outer)
-        tile = Tile("depth", row, rows, column, columns, lanes, depth, (), cost)
+        tile = Tile("depth", row, rows, column, columns, lanes, depth, (), 0.0)
+        tile = _costing(tile, [_depth_cost(found, tile, n) for n in extents])
         if best is None or tile.cost < best.cost:
             best = tile
     assert best is not None
     return best
+
+
+def _depth_cost(found: Contraction, tile: Tile, n: int) -> float:
+    """Instructions for one useful multiplication, where open extents are `n`."""
+    row, column = tile.row_axis, tile.column_axis
+    high: Dim = 1 if row is None else found.extent(row)
+    wide: Dim = 1 if column is None else found.extent(column)
+    assert tile.depth_axis is not None
+    length = _size(found.extent(tile.depth_axis), n)
+    # Of known extents as if tiles were all alike.
+    lines = ((1, tile.rows),) if isinstance(high, int) else pieces(high, tile.rows, n)
+    runs = ((1, tile.columns),) if isinstance(wide, int) else pieces(wide, tile.columns, n)
+    outer = _depth_of(found, n) // length
+    total = done = 0.0
+    for times, rows in lines:
+        for again, columns in runs:
+            work = _depth_work(found, tile, int(rows), int(columns), n)
+            each = work * -(-length // tile.lanes) * outer + HORIZONTAL_COST * rows * columns
+            total += times * again * each
+            done += times * again * rows * columns
+    return total / (done * length * outer)
+
+
+def _depth_work(found: Contraction, tile: Tile, rows: int, columns: int, n: int) -> float:
+    """Instructions of a step of one tile."""
+    row, column = tile.row_axis, tile.column_axis
+    height = 1 if row is None else _size(found.extent(row), n)
+    width = 1 if column is None else _size(found.extent(column), n)
+    assert tile.depth_axis is not None
+    length = _size(found.extent(tile.depth_axis), n)
+    loads = again = 0
+    for access in found.loads:
+        by_row = row is not None and _moves(found, access, row)
+        by_column = column is not None and _moves(found, access, column)
+        count = (rows if by_row else 1) * (columns if by_column else 1)
+        loads += count
+        # What one tile reads for all that need it has to come from afar in any case.
+        once = (by_row or rows >= height) and (by_column or columns >= width)
+        again += 0 if once else count * access.buffer.dtype.nbytes
+    accumulators = rows * columns
+    latency = max(0.0, 8.0 - accumulators) * 0.5
+    work = max(accumulators + latency, LOAD_COST * loads) + HIDDEN_LOAD_COST * loads
+    return work + (PANEL_BYTE_COST * again * tile.lanes if again * length > NEAR_BYTES else 0.0)
 
 
 def even_rows(extent: int, most: int) -> int:
@@ -456,12 +626,27 @@ def even_rows(extent: int, most: int) -> int:
 Trips = Sequence[tuple[LoopVar, int]]
 
 
-def choose_order(found: Contraction, tile: Tile) -> tuple[str, int]:
-    """The order of the loops around a tile with the least traffic, and its bytes.
+ORDERS = ("others columns rows", "columns others rows", "rows others columns")
+"""The orders of the loops around a tile, from the outside in; `others` are those not tiled."""
 
-    The orders, from the outside in: "others columns rows", "columns others rows" and "rows others
-    columns", where `others` are the loops that are not tiled.
-    """
+
+def choose_order(found: Contraction, tile: Tile) -> str:
+    """The order of the loops around a tile with the least traffic, at all judged extents."""
+    extents = judged_extents(found)
+    if len(extents) == 1:
+        return _order_at(found, tile, extents[0])[0]
+    traffic = [_traffic_by_order(found, tile, n) for n in extents]
+    scores = [prod(by_order) for by_order in zip(*traffic, strict=True)]
+    return ORDERS[scores.index(min(scores))]
+
+
+def _order_at(found: Contraction, tile: Tile, n: int) -> tuple[str, int]:
+    """The order with the least traffic where open extents are `n`, and its bytes."""
+    traffic = _traffic_by_order(found, tile, n)
+    return ORDERS[traffic.index(min(traffic))], min(traffic)
+
+
+def _traffic_by_order(found: Contraction, tile: Tile, n: int) -> list[int]:
     inner = tile.column_axis if tile.block_axis is None else tile.block_axis
     step = tile.columns
     if tile.form == "columns" and tile.block_axis is None:
@@ -471,26 +656,24 @@ def choose_order(found: Contraction, tile: Tile) -> tuple[str, int]:
         rows = ((tile.deep_axis, tile.deep), *rows)
     columns: Trips = () if inner is None else ((inner, step),)
     parts = {
-        "rows": [(v, -(-_size(found.extent(v)) // most)) for v, most in rows],
-        "columns": [(v, -(-_size(found.extent(v)) // most)) for v, most in columns],
+        "rows": [(v, -(-_size(found.extent(v), n) // most)) for v, most in rows],
+        "columns": [(v, -(-_size(found.extent(v), n) // most)) for v, most in columns],
         "others": [
-            (loop.var, _size(loop.extent))
+            (loop.var, _size(loop.extent, n))
             for loop in found.parallel
             if loop.var not in (tile.row_axis, tile.deep_axis, tile.column_axis, tile.block_axis)
         ],
     }
-    sizes = {loop.var: _size(loop.extent) for loop in found.serial}
-    sizes |= dict(rows) | dict(columns)
+    sizes = {loop.var: _size(loop.extent, n) for loop in found.serial}
+    for var, step in (*rows, *columns):
+        extent = found.extent(var)
+        sizes[var] = step if isinstance(extent, int) else min(step, _size(extent, n))
     if tile.block_axis is not None and tile.column_axis is not None:
         sizes[tile.column_axis] = tile.lanes
-    best: tuple[str, int] | None = None
-    for order in ("others columns rows", "columns others rows", "rows others columns"):
-        loops = [loop for part in order.split() for loop in parts[part]]
-        nbytes = _traffic(found, loops, sizes)
-        if best is None or nbytes < best[1]:
-            best = order, nbytes
-    assert best is not None
-    return best
+    return [
+        _traffic(found, [loop for part in order.split() for loop in parts[part]], sizes)
+        for order in ORDERS
+    ]
 
 
 def _footprint(access: Access, inside: dict[LoopVar, int]) -> int:

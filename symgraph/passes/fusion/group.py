@@ -78,24 +78,25 @@ class Dependencies:
 
     def is_needed(self, value: Value, members: set[Node]) -> bool:
         """A value is a result, or read outside; a view of it stands for its own readers."""
-        stack = [value]
+        stack = [(value, (value.node,))]
         while stack:
-            current = stack.pop()
+            current, chain = stack.pop()
             if current in self.results:
                 return True
             for user, _ in self.graph.users.get(current, ()):
                 if user.op.is_view:
-                    stack.append(user[0])
-                elif self._reads_from_outside(user, value.node, members):
+                    stack.append((user[0], (*chain, user)))
+                elif self._reads_from_outside(user, chain, members):
                     return True
         return False
 
-    def _reads_from_outside(self, user: Node, producer: Node, members: set[Node]) -> bool:
-        """The user runs in some group other than this one without its own copy of the producer."""
+    def _reads_from_outside(self, user: Node, chain: Sequence[Node], members: set[Node]) -> bool:
+        """The user runs in some group other than this one without its own copy of the producer and
+        of every view in between: a view outside is one of what is stored."""
         if user not in self.homes:
             return user not in members
         groups = self.homes[user]
-        return any(g.members is not members and producer not in g.members for g in groups)
+        return any(g.members is not members and not g.members.issuperset(chain) for g in groups)
 
 
 def squeezed(shape: Shape) -> Shape:

@@ -40,3 +40,15 @@ def test_an_update_behind_a_contraction_reads_the_old_values() -> None:
     expected = before["m"] * np.float32(0.9) + before["g"].T @ before["x"]
     np.testing.assert_allclose(arrays["m"], expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(arrays["w"], before["w"] - expected * 0.1, rtol=1e-4, atol=1e-5)
+
+
+def test_an_operand_that_is_read_at_many_places_is_not_packed() -> None:
+    """A pooling that computes its windows from a product in Winograd's form reads all of a tile."""
+    x = sg.var("x", (4, 24, 14, 14), "float32")
+    h = sg.relu(sg.batch_norm(sg.conv2d(x, 24, kernel_size=3, padding=1)))
+    y = sg.max_pool2d(h, 2)
+    params = sg.init(y, seed=1)
+    given = np.random.default_rng(0).uniform(-1, 1, (4, 24, 14, 14)).astype(np.float32)
+    fast = sg.compile(y, params=params, algorithms="fast")(given)
+    truth = sg.compile(y, params=params, algorithms="direct", target="interp")(given)
+    np.testing.assert_allclose(fast, truth, rtol=1e-4, atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from symgraph.codegen.llvm.contraction import recognise
 from symgraph.codegen.llvm.machine import machine
 from symgraph.codegen.llvm.schedule import schedule_kernel
 from symgraph.codegen.llvm.target import TARGET
-from symgraph.codegen.llvm.tiling import choose_tile
+from symgraph.codegen.llvm.tiling import choose_tile, pieces
 from symgraph.compiler import compile
 from symgraph.ir.op import Sample, registry
 from symgraph.kernel.dims import DimVar
@@ -76,6 +77,63 @@ def test_products_with_open_rows(form: str, count: int) -> None:
 @pytest.mark.parametrize("form", ["nn", "nt"])
 def test_products_with_open_columns_and_depth(form: str, sizes: tuple[int, int]) -> None:
     agree(product(9, K, N, form), 2, None, {"N": sizes[0], "K": sizes[1]})
+
+
+def _lenet_convolution(count: int | str) -> sg.Symbol:
+    x = sg.var("x", (count, 20, 12, 12))
+    return sg.relu(sg.conv2d(x, 50, kernel_size=5, name="c"))
+
+
+@pytest.mark.parametrize("cpu", ["x86-64-v4", "x86-64-v3", "x86-64"])
+def test_rows_lie_along_known_axes_rather_than_an_open_one(cpu: str) -> None:
+    """A tile of 13 images is a tile of one where there is one image."""
+    y = _lenet_convolution("N")
+    f = sg.compile(y, params=sg.init(y), target="llvm", cpu=cpu, cache=None)
+    text = kernel_text(f.program.kernels[-1])
+    assert re.search(r"parallel i < \d+\*N:", text)
+    heights = {int(height) for height in re.findall(r"unroll ii\w* < (\d+)", text)}
+    assert heights and min(heights) >= 5
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_convolutions_of_open_batches(count: int) -> None:
+    y = _lenet_convolution("N")
+    params = sg.init(y)
+    f = sg.compile(y, params=params, target="llvm", cache=None, verify=2)
+    fixed = sg.compile(_lenet_convolution(count), params=params, target="interp")
+    x = np.random.default_rng(0).random((count, 20, 12, 12), dtype=np.float32)
+    np.testing.assert_allclose(f(x=x), fixed(x=x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cpu", ["x86-64-v4", "x86-64-v3", "x86-64"])
+def test_open_rows_are_still_tiled_where_no_other_axis_can_be(cpu: str) -> None:
+    chosen = machine(cpu)
+    found = recognise(product(N, 256, 1024).body)
+    assert found is not None
+    tile = choose_tile(found, chosen, chosen.lanes(4))
+    assert tile is not None
+    assert tile.rows >= 2 and tile.rows * tile.columns >= 8
+
+
+def test_an_open_extent_costs_little_at_its_largest() -> None:
+    """What is given up for few elements stays within bounds for many."""
+    chosen = machine("x86-64-v4")
+    for form in ("nn", "nt", "tn", "tt"):
+        fixed, varying = (recognise(product(n, 96, 200, form).body) for n in (64, N))
+        assert fixed is not None and varying is not None
+        least = choose_tile(fixed, chosen, 16)
+        tile = choose_tile(varying, chosen, 16)
+        assert least is not None and tile is not None
+        assert len(tile.costs) == 2 and len(least.costs) == 1
+        # A quarter for the choice, the rest for what 64 rows leave of open tiles.
+        assert tile.costs[-1] <= 1.6 * least.costs[0]
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 12, 13, 30, 64])
+@pytest.mark.parametrize("most", [1, 3, 4, 6, 13])
+def test_pieces_of_open_axes_cover_them(most: int, count: int) -> None:
+    assert sum(times * rows for times, rows in pieces(N, most, count)) == count
+    assert sum(times * rows for times, rows in pieces(count, most, 1)) == pytest.approx(count)
 
 
 def test_sums_are_the_same_bits_on_every_machine() -> None:
