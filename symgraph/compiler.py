@@ -36,6 +36,7 @@ from .kernel.ir import Kernel
 from .kernel.printer import text_without_names
 from .kernel.verify import verify_kernel
 from .lower import lower, node_kernel
+from .lower.kernels import identifier
 from .options import Options, from_environment
 from .passes import optimisation, preparation
 from .passes.bind_parameters import BindParameters
@@ -73,6 +74,7 @@ def compile(
               that makes them when they are asked for, such as an open `.npz` file, is asked once,
               and each array is given back as soon as it is folded or packed
     training  keep the training form (dropout, batch statistics) and update the state
+    name      of the program and what is shown of it; what no language takes in names becomes _
     updates   next values of variables by name, written over their arrays at each call
     shapes    shapes of variables that override their own
     passes    passes of your own, run on the canonical graph before fusion
@@ -90,7 +92,7 @@ def compile(
         training,
         dict(shapes or {}),
         dict(dtypes or {}),
-        name,
+        identifier(name),
         chosen,
         tuple(passes),
         params_are_own=True,

@@ -173,6 +173,7 @@ def _memory(program: Program) -> dict[str, Any]:
         "lower_bound": plan.lower_bound,
         "naive": plan.naive,
         "proved": plan.proved,
+        "excess": plan.excess,
         "sample": dict(plan.sample),
         "buffers": rows,
         "shared": [[position[a], position[b]] for a, b in plan.shared],

@@ -83,4 +83,5 @@ def _plan(memory: Mapping[str, Any], buffers: tuple[ProgramBuffer, ...]) -> Memo
         method=memory["method"],
         sample=tuple(memory["sample"].items()),
         shared=tuple((buffers[a], buffers[b]) for a, b in memory["shared"]),
+        excess=memory.get("excess", 0.0),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from ..codegen.executable import Executable
 from ..errors import InputError
@@ -52,7 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _network(arguments: argparse.Namespace) -> Executable:
     """With its parameters as constants, since that is how it is shipped and called."""
     model, shapes = load_model(arguments.model), given_shapes(arguments.shape)
-    options = compile_options(arguments) | {"name": arguments.model.replace(":", "_")}
+    name = Path(arguments.model.rpartition(":")[2]).stem
+    options = compile_options(arguments) | {"name": name}
     return compiled(model, None, shapes, 0, options)
 
 

@@ -22,7 +22,8 @@ ALIGNMENT = 64
 class LiveTensor:
     """A tensor in the arena: the user's name and line, its bytes, and the steps it lives in.
 
-    `part_of` names the tensor whose part it is, as what is joined into another.
+    `part_of` names the tensor whose part it is, as what is joined into another; `made_by` is the
+    step that writes it first.
     """
 
     name: str
@@ -35,6 +36,12 @@ class LiveTensor:
     over: str = ""
     """The tensor that it is written over, at its first step."""
     part_of: str = ""
+    made_by: str = ""
+
+    def title(self, tensors: Sequence[LiveTensor]) -> str:
+        """Its name, or what makes it where passes gave several tensors the same name."""
+        alone = sum(t.name == self.name for t in tensors) == 1
+        return self.name if alone or not self.made_by else self.made_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,8 @@ class MemoryReport:
 
     `planned` is the arena; `lower_bound` the most bytes alive in one step, which no plan can beat;
     `naive` the sum of all tensors; `proved` that planned is the least possible.  `scratch` is what
-    kernels need beside the arena while they run, all threads together.
+    kernels need beside the arena while they run, all threads together.  `excess` is how far a plan
+    for all extents is above one for a single size at the worst of the sizes tried (0.01: 1 %).
     """
 
     program: str
@@ -54,6 +62,7 @@ class MemoryReport:
     proved: bool
     method: str
     formula: str
+    excess: float
     scratch: int
     inputs: int
     outputs: int
@@ -100,7 +109,8 @@ def memory_report(
     alive = _alive(program, tensors, plan, env)
     bound = max(alive, default=0)
     step = alive.index(bound) if alive else 0
-    used = {t for t, s in zip(tensors, segments, strict=True) if _touches(program, s, step, env)}
+    touched = _touched(program, segments, env)
+    used = {tensors[n] for n in touched[step]} if touched else set()
     at_peak = sorted(
         (t for t in tensors if t.first <= step <= t.last), key=lambda t: (-t.nbytes, t.offset)
     )
@@ -116,6 +126,7 @@ def memory_report(
         planned == bound or (plan.proved and env == _extents(program, plan, {})),
         plan.method,
         str(plan.nbytes),
+        plan.excess,
         scratch,
         sum(_value(p.type.nbytes, env) for p in program.inputs),
         sum(_value(p.type.nbytes, env) for p in program.outputs if not p.updates),
@@ -126,7 +137,7 @@ def memory_report(
         len(program.timeline),
         tensors,
         tuple(at_peak),
-        _advice(at_peak, used, step, planned, bound),
+        _advice(at_peak, used, step, planned, bound, _without_waiting(tensors, touched, alive)),
     )
 
 
@@ -180,6 +191,7 @@ def live_tensors(
                 _name(buffer), buffer.origin, str(buffer.type), start, _value(segment.nbytes, env),
                 segment.first, segment.end - 1, "" if below is None else _name(below),
                 "" if buffer is root or _name(buffer) == _name(root) else _name(root),
+                program.timeline[segment.first].label,
             )
         )  # fmt: skip
     return tuple(tensors), over
@@ -231,44 +243,71 @@ def _alive(
     return alive
 
 
+def _without_waiting(
+    tensors: Sequence[LiveTensor], touched: Sequence[Set[int]], alive: Sequence[int]
+) -> int:
+    """The most bytes alive in a step if none were held for later steps only."""
+    waiting = [0] * len(alive)
+    for number, tensor in enumerate(tensors):
+        for step in range(tensor.first + 1, tensor.last):
+            if number not in touched[step]:
+                waiting[step] += _granules(tensor)
+    return max((a - w for a, w in zip(alive, waiting, strict=True)), default=0)
+
+
 def _advice(
-    at_peak: list[LiveTensor], touched: Set[LiveTensor], step: int, planned: int, bound: int
+    at_peak: list[LiveTensor],
+    touched: Set[LiveTensor],
+    step: int,
+    planned: int,
+    bound: int,
+    least: int,
 ) -> tuple[str, ...]:
-    """What the numbers say would lower the peak."""
+    """What the numbers say would lower the peak; `least` is what it is without what waits."""
     if not at_peak:
         return ()
     found = []
     if planned > bound:
         found.append(
-            f"the plan is {planned - bound} bytes ({planned / bound - 1:.1%}) above the lower "
+            f"the plan is {planned - bound:,} bytes ({planned / bound - 1:.1%}) above the lower "
             f"bound: fixed extents (shapes=) or more planning_effort allow a tighter search"
         )
     waiting = [t for t in at_peak if t.first < step < t.last and t not in touched]
-    if waiting:
+    if waiting and least < bound:
         held = sum(t.nbytes for t in waiting)
         names = ", ".join(t.name for t in waiting[:3]) + (", ..." if len(waiting) > 3 else "")
         found.append(
-            f"{held} bytes only wait for a later step ({names}): computing them again there, or "
-            f"using them earlier, would free them"
+            f"{held:,} bytes only wait for a later step ({names}): made again there (as "
+            f"memory_budget= has it done in training) or used earlier, they would leave a peak of "
+            f"{least:,} bytes at best"
         )
     used = [t for t in at_peak if t in touched]
     if used:
         largest = used[0]
         found.append(
-            f"step {step} itself needs {largest.name} ({largest.nbytes} bytes): a smaller batch, "
+            f"step {step} itself needs {largest.name} ({largest.nbytes:,} bytes): a smaller batch, "
             f"a narrower dtype, or a fusion with its neighbour would lower it"
         )
     return tuple(found)
 
 
-def _touches(program: Program, segment: Segment, step: int, env: Mapping[DimVar, int]) -> bool:
-    """The step uses bytes of the segment."""
-    arguments = program.timeline[step].arguments if program.timeline else ()
-    low, high = _value(segment.low, env), _value(segment.high, env)
-    return any(
-        b.root is segment.root and _value(b.start, env) < high and low < _value(b.end, env)
-        for b in arguments
-    )
+def _touched(
+    program: Program, segments: Sequence[Segment], env: Mapping[DimVar, int]
+) -> list[set[int]]:
+    """For each step the numbers of the segments that it uses bytes of."""
+    places: dict[ProgramBuffer, list[tuple[int, int, int]]] = {}
+    for number, segment in enumerate(segments):
+        low, high = _value(segment.low, env), _value(segment.high, env)
+        places.setdefault(segment.root, []).append((low, high, number))
+    found = []
+    for step in program.timeline:
+        used: set[int] = set()
+        for buffer in step.arguments:
+            rows = places.get(buffer.root, ())
+            low, high = (_value(buffer.start, env), _value(buffer.end, env)) if rows else (0, 0)
+            used.update(number for start, end, number in rows if start < high and low < end)
+        found.append(used)
+    return found
 
 
 def _text(report: MemoryReport) -> str:
@@ -285,7 +324,9 @@ def _text(report: MemoryReport) -> str:
         f"(inputs {report.inputs:,}, outputs {report.outputs:,}, constants {report.constants:,})",
     ]
     if sizes:
+        above = f"at most {report.excess:.1%} above" if report.excess else "no larger than"
         lines.append(f"  for all extents: {report.formula}")
+        lines.append(f"  {above} a plan for one size, at every size tried")
     if report.at_peak:
         place = f" ({report.peak_origin})" if report.peak_origin else ""
         lines += ["", f"alive at the peak, step {report.peak_step} {report.peak_label}{place}:"]
@@ -293,6 +334,7 @@ def _text(report: MemoryReport) -> str:
     for t in report.at_peak:
         note = f"  over {t.over}" if t.over and t.first == report.peak_step else ""
         note += f"  part of {t.part_of}" if t.part_of else ""
+        note += f"  by {t.made_by}" if t.made_by != t.name else ""
         lines.append(
             f"  {t.name:<{width}}  {t.nbytes:>14,}  {t.type}  steps {t.first}..{t.last}"
             f"  {t.origin}{note}"

@@ -237,7 +237,7 @@ class MemoryPlan:
     """Where each arena buffer lies: byte offsets and the total as integer expressions.
 
     `lower_bound` is the greatest sum of live bytes (at the sizes in `sample`), `naive` the sum of
-    all; `proved` says that the total equals the least possible.
+    all; `proved` says that the total equals the least possible (there).
     """
 
     offsets: tuple[tuple[ProgramBuffer, Dim], ...]
@@ -249,6 +249,9 @@ class MemoryPlan:
     sample: tuple[tuple[str, int], ...] = ()
     shared: tuple[tuple[ProgramBuffer, ProgramBuffer], ...] = ()
     """(input, output) of one step that lie over each other on purpose; either may be a view."""
+    excess: float = 0.0
+    """Of open extents: how far the total is above that of a plan for one size, relative to it, at
+    the worst of the sizes tried."""
     _by_buffer: dict[ProgramBuffer, Dim] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -34,8 +34,11 @@ SAMPLES = (1, 3, 8, 100, 32)
 MOST_ALONE = 8
 """Samples in which one extent differs from the others."""
 
-WORK_LIMIT = 10_000_000
-"""Work of the exact search, about a tenth of a second."""
+WORK_LIMIT = 60_000_000
+"""Work where no heuristic reaches the bound, about half a second."""
+
+SAMPLE_WORK = 10_000_000
+"""The same for each sample of open extents."""
 
 MANY_BUFFERS = 4000
 """From so many buffers on they are placed in one sweep over time."""
@@ -64,10 +67,7 @@ class PlanMemory:
             plan = self._fixed(clusters)
         sample = {v.name: SAMPLES[-1] for v in open_dims}
         naive = sum(_at(dims.align(b.type.nbytes, self.alignment), sample) for b in buffers)
-        plan = MemoryPlan(
-            plan.offsets, plan.nbytes, plan.lower_bound, naive, plan.proved, plan.method,
-            tuple(sample.items()), shared,
-        )  # fmt: skip
+        plan = replace(plan, naive=naive, sample=tuple(sample.items()), shared=shared)
         program = program.with_(plan=plan)
         if self.verify >= 2:
             names = {v.name for v in (*program.dims, *open_dims)}
@@ -104,12 +104,13 @@ class PlanMemory:
         samples = _samples([v.name for v in names])
         found = place_symbolic(
             items, _at, samples, dims.maximum, dims.align, linear=_linear, split=_split,
-            work_limit=round(WORK_LIMIT * self.effort),
+            choose=_choose, work_limit=round(SAMPLE_WORK * self.effort),
         )  # fmt: skip
         bound = found.lower_bounds[-1]
         return MemoryPlan(
             _offsets(clusters, found.offsets), found.total_nbytes, bound,
             proved=found.totals[-1] == bound, method=found.method,
+            excess=max(found.excess),
         )  # fmt: skip
 
     def _swept(self, clusters: Sequence[Cluster]) -> MemoryPlan:
@@ -138,7 +139,9 @@ def _samples(names: Sequence[str]) -> list[dict[str, int]]:
     """Each size for all extents, and where there are several, each of them alone small or large."""
     found = [dict.fromkeys(names, size) for size in SAMPLES]
     if len(names) > 1:
-        alone = [{**dict.fromkeys(names, 8), name: size} for name in names for size in (1, 100)]
+        alone = [{**dict.fromkeys(names, others), name: size}
+                 for others, sizes in ((8, (1, 100)), (1, (1000,)), (1000, (1,)))
+                 for name in names for size in sizes]  # fmt: skip
         found = [*alone[:MOST_ALONE], *found]
     return found
 
@@ -168,6 +171,14 @@ def _at(size: Dim, sample: Mapping[str, int]) -> int:
 def _holds(check: Check, sizes: Mapping[str, int]) -> bool:
     left, right = _at(check.left, sizes), _at(check.right, sizes)
     return left == right if check.relation == "==" else left >= right
+
+
+def _choose(a: Dim, b: Dim, x: Dim, y: Dim) -> Dim:
+    """x where a <= b, else y."""
+    if (x, y) == (a, b):
+        return dims.minimum(a, b)
+    first = dims.minimum(dims.maximum(dims.add(dims.add(b, dims.mul(a, -1)), 1), 0), 1)
+    return dims.add(y, dims.mul(first, dims.add(x, dims.mul(y, -1))))
 
 
 def _linear(size: Dim) -> tuple[int, list[tuple[Dim, int, bool]]]:

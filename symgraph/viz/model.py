@@ -117,7 +117,7 @@ def draw_memory(program: Program, **extents: int) -> ArenaChart:
         total = int(dims.evaluate(plan.nbytes, env))
     except KeyError as error:
         raise DrawError(f"draw_memory: give the extent {error.args[0]}=") from error
-    blocks = [(t.name, t.first, t.last, t.offset, t.nbytes) for t in tensors]
+    blocks = [(t.title(tensors), t.first, t.last, t.offset, t.nbytes) for t in tensors]
     sizes = ", ".join(f"{name}={size}" for name, size in values.items())
     title = f"{program.name}: memory plan" + (f" at {sizes}" if sizes else "")
     return draw_arena(blocks, total, title=title, shared=shared)

@@ -357,6 +357,11 @@ def test_memory_prints_the_plan_and_draws_the_arena(folder: Path, capsys) -> Non
     assert (folder / "arena.svg").read_text().startswith("<svg")
 
 
+def test_memory_of_a_file_elsewhere(folder: Path, capsys) -> None:
+    assert main(["memory", f"{folder / 'net.py'}:small", "--at", "N=8"]) == 0
+    assert capsys.readouterr().out.startswith("small: ")
+
+
 def test_memory_is_planned_with_more_effort(folder: Path, capsys) -> None:
     command = ["memory", "net.py:small", "--at", "N=8", "--json"]
     assert main(command) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,3 +106,33 @@ def test_sharing_is_no_clash_in_the_chart() -> None:
     assert "OVERLAPS" not in draw_memory(program).svg
     without = program.with_(plan=type(program.plan)(program.plan.offsets, program.plan.nbytes))
     assert "OVERLAPS" in draw_memory(without).svg
+
+
+def test_waiting_is_blamed_only_where_another_order_or_recomputation_would_help() -> None:
+    """`early` waits while one large value is made from another."""
+    early = Exp()(sg.var("x", (16, 64)), name="early")
+    large = sg.linear(early, 256, sg.var("v", (256, 64)), use_bias=False)
+    larger = sg.linear(large, 257, sg.var("w", (257, 256)), use_bias=False)
+    waiting = SubtractRow()(early, RowSum()(larger, name="sums"), name="last")
+    report = compiled(Exp()(waiting)).memory_report()
+    (advice,) = [a for a in report.advice if "only wait" in a]
+    assert advice.startswith("4,096 bytes only wait for a later step (early)")
+    least = max(
+        sum(t.nbytes + -t.nbytes % 64 for t in report.tensors
+            if t.first <= step <= t.last and not (t.name == "early" and t.first < step < t.last)
+            and not (t.over and t.first == step))
+        for step in range(report.steps)
+    )  # fmt: skip
+    assert f"a peak of {least:,} bytes at best" in advice
+    x = sg.var("x", (16, 64))
+    needed = SubtractRow()(Exp()(x, name="large"), RowSum()(x, name="sums"), name="last")
+    assert not [a for a in compiled(Exp()(needed)).memory_report().advice if "only wait" in a]
+
+
+def test_tensors_named_alike_are_told_by_the_step_that_makes_them() -> None:
+    x = sg.var("x", (16, 64))
+    report = compiled(Exp()(RowSum()(Exp()(x, name="large"), name="sums"))).memory_report()
+    assert [t.made_by for t in report.tensors] == [t.name for t in report.tensors]
+    first, second = (replace(report.tensors[0], name="pad", made_by=m) for m in ("a + pad", "b"))
+    assert [t.title((first, second)) for t in (first, second)] == ["a + pad", "b"]
+    assert first.title((first,)) == "pad"

@@ -11,7 +11,7 @@ from symgraph.ir.verify_program import check_plan
 from symgraph.kernel import dims
 from symgraph.kernel.dims import DimVar
 from symgraph.kernel.memory import Interval, SymbolicInterval, check, place, place_symbolic
-from symgraph.passes.plan_memory import _at, _linear, _samples, _split
+from symgraph.passes.plan_memory import _at, _choose, _linear, _samples, _split
 
 from .graphs import Case, graphs
 
@@ -54,16 +54,32 @@ def test_two_open_extents_cost_nothing_at_most_values() -> None:
         items = intervals_of(seed)
         samples = _samples(["N", "T"])
         plan = place_symbolic(
-            items, _at, samples, dims.maximum, dims.align, linear=_linear, split=_split
-        )
+            items, _at, samples, dims.maximum, dims.align, linear=_linear, split=_split,
+            choose=_choose,
+        )  # fmt: skip
+        assert max(plan.excess) == 0.0, seed
         for values in ({"N": n, "T": t} for n in (0, 1, 2, 7, 33, 200) for t in (1, 5, 64)):
             fixed = [
                 Interval(i.name, i.start, i.end, _at(i.nbytes, values), i.alignment) for i in items
             ]
             total = _at(plan.total_nbytes, values)
             check(fixed, [_at(o, values) for o in plan.offsets], total)
-            equal += total == place(fixed, work_limit=2_000_000).total_nbytes
-            tried += 1
-        for excess, sample in zip(plan.excess, samples, strict=True):
-            assert excess <= 0.5, (seed, sample)
-    assert equal >= 0.85 * tried, (equal, tried)
+            if values["N"]:  # with no rows the constants alone are left: no plan is chosen for them
+                equal += total == place(fixed, work_limit=2_000_000).total_nbytes
+                tried += 1
+    assert equal >= 0.99 * tried, (equal, tried)
+
+
+def test_where_one_structure_does_not_suit_all_sizes_there_are_several() -> None:
+    """Without a choice the plan of these buffers is 4.7 % too large at some sizes."""
+    items, samples = intervals_of(11), _samples(["N", "T"])
+    arguments = (items, _at, samples, dims.maximum, dims.align)
+    single = place_symbolic(*arguments, linear=_linear, split=_split)
+    plan = place_symbolic(*arguments, linear=_linear, split=_split, choose=_choose)
+    assert max(single.excess) > 0.01 and max(plan.excess) == 0.0
+    assert plan.method == "structure of maxima, 2 regions"
+    for values in ({"N": n, "T": t} for n in (1, 9, 50) for t in (2, 40, 300)):
+        fixed = [
+            Interval(i.name, i.start, i.end, _at(i.nbytes, values), i.alignment) for i in items
+        ]
+        check(fixed, [_at(o, values) for o in plan.offsets], _at(plan.total_nbytes, values))

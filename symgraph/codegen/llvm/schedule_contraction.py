@@ -22,7 +22,7 @@ from ...kernel.dims import Dim, LoopVar
 from ...kernel.ir import Alloc, Block, Expr, For, If, IndexValue, Kernel, Stmt, block, call
 from ...kernel.rewrite import Substitute
 from ...kernel.transform.jam import jam
-from ...kernel.transform.stage import read_packed, stage
+from ...kernel.transform.stage import is_read_alike, read_packed, stage
 from ...kernel.transform.vectorise_reduction import vectorise_reduction_loop
 from .contraction import Contraction, recognise, replace_contraction
 from .look_ahead import look_ahead
@@ -48,6 +48,9 @@ def tile_contraction(
     fixed = frozenset(kernel.inputs[number] for number in constants)
     tile = choose_tile(found, machine, lanes, fixed)
     if tile is None or (tile.form == "columns" and tile.rows * tile.columns == 1):
+        return None
+    # What other statements of the kernel read in another way cannot be replaced by its copy.
+    if not all(is_read_alike(kernel, a.buffer) for a in (*tile.packed, *tile.packed_rows)):
         return None
     for access in tile.packed:
         ahead = _packed_ahead(kernel, found, access, tile) if access.buffer in fixed else None

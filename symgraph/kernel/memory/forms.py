@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-MOST_FORMS = 32
+MOST_FORMS = 64
 
 Form = tuple[int, ...]
 """Coefficients of the quantities, the constant first."""

@@ -6,6 +6,10 @@ is defined as the maximum over the buffers below of their ends. Values of the sy
 choose among structures: every fixed plan at a sample gives one (sort by offset), every greedy order
 another, and the best over all samples wins.
 
+Where no one structure is as good at all samples as the plans made for each, there are several
+(`REGIONS`), and the one whose total is least at the value given counts: a choice between closed
+forms (`choose`), made anew at every value.
+
 Sizes are opaque: the caller says how to evaluate, to take a maximum, to align them and to write
 them as linear forms (`linear`); nothing else is known of them but `+` and `*`. If the caller can
 also say that all sizes are integer multiples of one quantity (`split`), a fixed plan of the
@@ -30,6 +34,9 @@ from .place import place
 
 MOVES = 200
 """Changes of the order that are tried where no proposal suits all samples."""
+
+REGIONS = 4
+"""Structures between which a plan may choose."""
 
 
 class Size(Protocol):
@@ -92,14 +99,16 @@ def place_symbolic(
     align: Callable[[S | int, int], S],
     *,
     linear: Callable[[S | int], tuple[int, Sequence[tuple[S, int, bool]]]] | None = None,
+    choose: Callable[[S | int, S | int, S | int, S | int], S | int] | None = None,
     split: Callable[[S], tuple[int, S]] | None = None,
     work_limit: int = 20_000_000,
     seed: int = 0,
 ) -> SymbolicPlacement[S]:
-    """One structure that is valid for all values of the symbols and good at the samples.
+    """A plan that is valid for all values of the symbols and good at the samples.
 
     `linear(size)` gives `(constant, [(quantity, coefficient, never negative)])`; by default a size
     is a quantity of its own.
+    `choose(a, b, x, y)` is x where a <= b, else y; without it one structure is for all values.
     `split(size)` gives `(k, rest)` with `size == k * rest`, as coarse as the caller can prove.
 
     Raises: ValueError without a sample.
@@ -108,20 +117,33 @@ def place_symbolic(
         raise ValueError("place_symbolic needs at least one sample of the symbols to choose by")
     fixed_at = [_evaluated(intervals, evaluate, sample) for sample in samples]
     plans = [place(fixed, work_limit=work_limit, seed=seed) for fixed in fixed_at]
-    structure = _best_structure(fixed_at, [plan.offsets for plan in plans])
+    structures = _structures(
+        fixed_at,
+        [plan.offsets for plan in plans],
+        _evaluated(intervals, evaluate, dict.fromkeys(samples[0], 0)),
+        1 if choose is None else REGIONS,
+    )
     # A size may be a plain int as well, which the signature's one type variable cannot say.
     sized: Any = intervals
     value_of: Any = evaluate
     divide: Any = split
-    offsets, total, totals = _closed_forms(
-        sized, structure, value_of, samples, maximum, align, linear or _opaque
-    )
-    method = "structure of maxima"
+    regions = [
+        _closed_forms(sized, structure, value_of, samples, maximum, align, linear or _opaque)
+        for structure in structures
+    ]
+    offsets, total, totals = regions[0]
+    method = "structure of maxima" + (f", {len(regions)} regions" if len(regions) > 1 else "")
+    if choose is not None:
+        for other, most, values in regions[1:]:
+            pairs = zip(offsets, other, strict=True)
+            offsets = tuple([choose(total, most, mine, theirs) for mine, theirs in pairs])
+            total = choose(total, most, total, most)
+            totals = tuple(map(min, totals, values))
     scaled = None if split is None else _scaled(sized, divide, align, work_limit, seed)
     if scaled is not None:
-        values = tuple(_number(scaled[1], evaluate, sample) for sample in samples)
-        if _cost(values, totals) <= _cost(totals, totals):
-            (offsets, total), totals, method = scaled, values, "scaled fixed plan"
+        at_samples = tuple(_number(scaled[1], evaluate, sample) for sample in samples)
+        if _cost(at_samples, totals) <= _cost(totals, totals):
+            (offsets, total), totals, method = scaled, at_samples, "scaled fixed plan"
     return SymbolicPlacement(
         offsets,
         total,
@@ -144,7 +166,7 @@ def _evaluated(
     sample: Mapping[str, int],
 ) -> tuple[Interval, ...]:
     return tuple(
-        Interval(i.name, i.start, i.end, _number(i.nbytes, evaluate, sample), i.alignment)
+        Interval(i.name, i.start, i.end, max(0, _number(i.nbytes, evaluate, sample)), i.alignment)
         for i in intervals
     )
 
@@ -155,18 +177,44 @@ def _cost(totals: Sequence[int], fixed: Sequence[int]) -> tuple[float, float]:
     return max(ratios), math.fsum(ratios) / len(ratios)
 
 
-def _best_structure(
-    fixed_at: Sequence[tuple[Interval, ...]], planned: Sequence[tuple[int, ...]]
-) -> _Structure:
-    """Every fixed plan proposes its order; all are judged at all samples, the best is mended."""
+def _structures(
+    fixed_at: Sequence[tuple[Interval, ...]],
+    planned: Sequence[tuple[int, ...]],
+    empty: tuple[Interval, ...],
+    most: int,
+) -> list[_Structure]:
+    """As few as are as good together at each sample as its own plan, or the `most` best.
+
+    Every fixed plan proposes its order; all are judged at all samples, the best is mended.  Equals
+    are judged where all extents are 0, for which alone there is no region.
+    """
     ideal = [
         max((o + i.nbytes for o, i in zip(offsets, fixed, strict=True)), default=0)
         for offsets, fixed in zip(planned, fixed_at, strict=True)
     ]
-    structures = (_structure(fixed_at[0], order) for order in _proposals(fixed_at, planned))
-    rated = [(_cost(_totals(fixed_at, structure), ideal), structure) for structure in structures]
-    cost, best = min(rated, key=lambda item: item[0])
-    return _mended(fixed_at, ideal, cost, best)
+    proposed = [_structure(fixed_at[0], order) for order in _proposals(fixed_at, planned)]
+    rated = [(_totals(fixed_at, s), max(_ends(empty, s), default=0), s) for s in proposed]
+    found: list[_Structure] = []
+    reached: tuple[int, ...] | None = None
+    before = (math.inf, math.inf)
+    while before > (1.0, 1.0) and len(found) < most:
+        known = reached
+        cost, _, _, best = min(
+            ((_cost(_least(t, known), ideal), at_empty, n, s)
+             for n, (t, at_empty, s) in enumerate(rated)),
+            key=lambda item: item[:3],
+        )  # fmt: skip
+        cost, best = _mended(fixed_at, ideal, cost, best, known)
+        if cost >= before:
+            break
+        found.append(best)
+        before, reached = cost, _least(_totals(fixed_at, best), known)
+    return found
+
+
+def _least(totals: tuple[int, ...], known: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The totals with a further structure beside those that reach the `known` ones."""
+    return totals if known is None else tuple(map(min, totals, known))
 
 
 def _mended(
@@ -174,7 +222,8 @@ def _mended(
     ideal: Sequence[int],
     cost: tuple[float, float],
     best: _Structure,
-) -> _Structure:
+    known: tuple[int, ...] | None,
+) -> tuple[tuple[float, float], _Structure]:
     """Local search: who stands in the tallest pile, at the sample that is worst off, moves to
     another place in the order; equal results are accepted, as they lead off plateaus."""
     rng = random.Random(0)
@@ -182,18 +231,18 @@ def _mended(
     for _ in range(MOVES):
         if cost[0] <= 1.0:
             break
-        totals = _totals(fixed_at, current)
+        totals = _least(_totals(fixed_at, current), known)
         worst = max(range(len(ideal)), key=lambda n: totals[n] / max(ideal[n], 1))
         moved = rng.choice(_tallest_pile(fixed_at[worst], current))
         order = [j for j in current.order if j != moved]
         order.insert(rng.randrange(len(order) + 1), moved)
         changed = _structure(fixed_at[0], tuple(order))
-        changed_cost = _cost(_totals(fixed_at, changed), ideal)
+        changed_cost = _cost(_least(_totals(fixed_at, changed), known), ideal)
         if changed_cost <= current_cost:
             current, current_cost = changed, changed_cost
         if changed_cost < cost:
             best, cost = changed, changed_cost
-    return best
+    return cost, best
 
 
 def _tallest_pile(intervals: Sequence[Interval], structure: _Structure) -> list[int]:

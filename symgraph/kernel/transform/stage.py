@@ -88,16 +88,27 @@ def read_packed(
     return replace(kernel, inputs=inputs, body=body, packings=packings)
 
 
+def is_read_alike(kernel: Kernel, tensor: Buffer) -> bool:
+    """Every load of the tensor has the same index, and there is one."""
+    return len(_indices(kernel, tensor)) == 1
+
+
 def _only_index(kernel: Kernel, tensor: Buffer) -> tuple[Dim, ...]:
+    found = _indices(kernel, tensor)
+    if len(found) != 1:
+        raise ScheduleError(f"{tensor.name} is not read with one index")
+    return found[0]
+
+
+def _indices(kernel: Kernel, tensor: Buffer) -> list[tuple[Dim, ...]]:
+    """The distinct indices with which a tensor is read."""
     found = [
         e.index
         for top in expressions(kernel.body)
         for e in walk(top)
         if isinstance(e, Load) and e.tensor is tensor
     ]
-    if not found or any(index != found[0] for index in found):
-        raise ScheduleError(f"{tensor.name} is not read with one index")
-    return found[0]
+    return list(dict.fromkeys(found))
 
 
 def _layout(

@@ -78,7 +78,7 @@ class Dependencies:
 
     def is_needed(self, value: Value, members: set[Node]) -> bool:
         """A value is a result, or read outside; a view of it stands for its own readers."""
-        stack = [(value, (value.node,))]
+        stack: list[tuple[Value, tuple[Node, ...]]] = [(value, (value.node,))]
         while stack:
             current, chain = stack.pop()
             if current in self.results:

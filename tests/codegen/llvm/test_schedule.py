@@ -267,3 +267,16 @@ def test_scattered_lanes_write_neighbours_one_after_the_other() -> None:
     assert isinstance(blocks, For) and isinstance(blocks.body, For)
     assert (blocks.extent, blocks.body.extent) == (63, 300)
     assert isinstance(blocks.body.body, For) and blocks.body.body.kind == "vector"
+
+
+def test_an_operand_read_in_another_way_too_is_not_packed() -> None:
+    """A fused group sums over an input by columns and reads it element by element as well."""
+    x, v = sg.var("x", (4, 3, 17)), sg.var("v", (17,))
+    loss = sg.sum(sg.square(sg.exp(x * 0.1))) + sg.sum(sg.square((x - x) - v))
+    outputs = [loss, *sg.gradients(loss, [x, v])]
+    rng = np.random.default_rng(0)
+    given = {"x": rng.normal(size=(4, 3, 17)), "v": rng.normal(size=17)}
+    given = {name: a.astype(np.float32) for name, a in given.items()}
+    expected = sg.compile(outputs, target="interp", level=0)(**given)
+    for a, b in zip(sg.compile(outputs, target="llvm")(**given), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from symgraph.kernel.memory.heuristics import portfolio
 from symgraph.kernel.memory.interval import granule
 from symgraph.kernel.memory.problem import components
 from symgraph.kernel.memory.search import Outcome, search
+from symgraph.passes.plan_memory import WORK_LIMIT
 
 SMALL = 2_000_000
 
@@ -225,3 +228,13 @@ class TestHeritage:
         """
         plan = place((Interval("fc1+relu", 0, 3, 400_000), Interval("fc2", 2, 4, 4_000)))
         assert plan.total_nbytes == 400_000 + 4_032
+
+
+def test_the_training_step_of_resnet_18_is_proved_within_the_default_work() -> None:
+    """205 buffers that no greedy order places within 0.6 % of the bound."""
+    path = Path(__file__).parent / "data" / "resnet18_training.json"
+    rows = json.loads(path.read_text())["buffers"]
+    buffers = [Interval(f"b{n}", *row) for n, row in enumerate(rows)]
+    assert max(portfolio(p).peak for p in components(buffers)) * 64 > lower_bound(buffers)
+    plan = place(buffers, work_limit=WORK_LIMIT)
+    assert plan.proved and plan.ratio == 1.0, plan.method
