@@ -8,7 +8,7 @@ Symbol -> Graph[typed] -> Graph[primitive] -> Graph[canonical] -> Graph[fused] -
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -40,10 +40,12 @@ from .lower.kernels import identifier
 from .options import Options, from_environment
 from .passes import optimisation, preparation
 from .passes.bind_parameters import BindParameters
+from .passes.block_estimates import Cost
 from .passes.compare import compare_graphs, shape_at
+from .passes.forms_at_peak import forms_at_peak
 from .passes.fuse_over_blocks import FuseOverBlocks
 from .passes.infer_types import InferTypes
-from .passes.manager import Compare, Dump, Fact, Pass, Pipeline
+from .passes.manager import Dump, Pass, Pipeline
 from .passes.order_steps import OrderSteps
 from .passes.pack_constants import PackConstants
 from .passes.plan_memory import PlanMemory
@@ -178,24 +180,11 @@ class Build:
     def program(self, target: Target) -> Program:
         """Every stage up to the planned program of scheduled kernels."""
         dump = Dump(self.options.dump)
-        self.progress.at("passes")
-        graph = with_state_updates(self.graph) if self.training else self.graph
-        inference = InferTypes(self.shapes, self.dtypes, self.constants(graph)).inference(graph)
-        # What inference could not decide about named extents is checked at each call.
-        checks = [Check(*condition) for condition in inference.constraints]
-        labels = output_names(self.graph)
-        interface, graph = self.passed(graph, target, dump, inference)
-        del inference
-        self.progress.at("lower")
-        program = lower(graph, self.name, checks, labels)
-        program = release_graph(SettleUpdates().run(with_interface(program, interface)))
-        del graph  # what was folded into other constants goes before those are packed
+        # Passed on without a name, so that arrays are given back as they are packed.
+        waiting = [self.lowered(target, dump)]
         give_back()
-        dump.write("lower", program)
-        program = self.over_blocks(program, target)
-        scheduled = [schedule(program, target, self.options, self.progress)]
-        del program  # so that arrays are given back as they are packed
-        program = PackConstants(target.alignment).run(scheduled.pop())
+        waiting.append(schedule(waiting.pop(), target, self.options, self.progress))
+        program = PackConstants(target.alignment).run(waiting.pop())
         dump.write("schedule", program)
         for planning in self.planning(target):
             self.progress.at(planning.name)
@@ -203,12 +192,42 @@ class Build:
             dump.write(planning.name, program)
         return program
 
-    def over_blocks(self, program: Program, target: Target) -> Program:
-        """The program with kernels fused over blocks, for targets that say what traffic costs."""
+    def lowered(self, target: Target, dump: Dump) -> Program:
+        """The program of naive kernels over blocks; where forms of operators make its peak, lowered
+        again without them, if that is better."""
+        self.progress.at("passes")
+        graph = with_state_updates(self.graph) if self.training else self.graph
+        inference = InferTypes(self.shapes, self.dtypes, self.constants(graph)).inference(graph)
+        first = self.first(graph, inference)
+        prepared, report = first.run(graph, self.options, self.comparison(), dump)
+        facts = first.after
+        del first  # which holds the arrays that it bound
+        stopped = self.options.stop_after in [name for name, _, _ in report.entries]
+        # What inference could not decide about named extents is checked at each call.
+        checks = [Check(*condition) for condition in inference.constraints]
+
+        def naive(plain: frozenset[str]) -> tuple[Program, Cost | None]:
+            second = Pipeline(self.second(target, plain), facts)
+            optimised = prepared
+            if not stopped:
+                optimised = second.run(prepared, self.options, self.comparison(), dump)[0]
+            self.progress.at("lower")
+            program = lower(optimised, self.name, checks, output_names(self.graph))
+            program = release_graph(SettleUpdates().run(with_interface(program, prepared)))
+            dump.write("lower", program)
+            return self.over_blocks(program, target)
+
+        return _with_fewer_forms(naive)
+
+    def over_blocks(self, program: Program, target: Target) -> tuple[Program, Cost | None]:
+        """The program with kernels fused over blocks, for targets that say what traffic costs, and
+        its cost."""
         rates = target.rates(self.options)
         self.progress.at(FuseOverBlocks.name)
         wanted = self.options.level >= 2 and FuseOverBlocks.name not in self.options.disable
-        return FuseOverBlocks(rates).run(program) if rates is not None and wanted else program
+        if rates is None or not wanted:
+            return program, None
+        return FuseOverBlocks(rates).judged(program)
 
     def planning(self, target: Target) -> tuple[Recompute | OrderSteps | PlanMemory, ...]:
         """The passes over the scheduled program, in order."""
@@ -218,42 +237,30 @@ class Build:
         last = (*(() if OrderSteps.name in self.options.disable else ordering), *placing)
         return last if budget is None else (Recompute(budget, target.alignment, last), *last)
 
-    def passed(
-        self, graph: Graph, target: Target, dump: Dump, inference: Inference
-    ) -> tuple[Interface, Graph]:
-        """The interface of the graph as every level needs it, and that graph optimised."""
-        compare = None
-        if self.options.verify >= 3:
-            compare = partial(compare_graphs, evaluate=evaluate_node)
-        block = target.channel_block(self.options)
-        rates, tolerance = target.rates(self.options), self.options.tolerance
-        more = optimisation(self.options.level, self.training, block, self.passes, rates, tolerance)
-        graph, after, is_last = self.prepared(graph, inference, compare, dump)
-        interface = interface_of(graph)
-        second = Pipeline(more, after)
-        if is_last:
-            return interface, graph
-        waiting = [graph]
-        del graph  # so that arrays go when they are folded into others
-        return interface, second.run(waiting.pop(), self.options, compare, dump)[0]
-
-    def prepared(
-        self, graph: Graph, inference: Inference, compare: Compare | None, dump: Dump
-    ) -> tuple[Graph, Fact, bool]:
-        """The graph with its arrays bound, as every level needs it; what holds of it; whether to
-        stop here."""
+    def first(self, graph: Graph, inference: Inference) -> Pipeline:
+        """The passes that every level needs."""
         constants = self.constants(graph)
-        given = preparation(
-            self.training, self.shapes, self.dtypes, constants, self.keep_recipes, inference
-        )
-        first = Pipeline(given)
         if self.params_are_own and BindParameters.name not in self.options.disable:
             assert isinstance(self.params, dict)
             for name in constants:
                 del self.params[name]
-        prepared, report = first.run(graph, self.options, compare, dump)
-        stops = self.options.stop_after in [name for name, _, _ in report.entries]
-        return prepared, first.after, stops
+        return Pipeline(preparation(
+            self.training, self.shapes, self.dtypes, constants, self.keep_recipes, inference
+        ))  # fmt: skip
+
+    def second(self, target: Target, plain: frozenset[str]) -> tuple[Pass, ...]:
+        """The passes that the level adds; operators named by `plain` keep their form."""
+        block = target.channel_block(self.options)
+        rates, tolerance = target.rates(self.options), self.options.tolerance
+        return optimisation(
+            self.options.level, self.training, block, self.passes, rates, tolerance, plain
+        )
+
+    def comparison(self) -> Callable[[Graph, Graph], str | None] | None:
+        """What finds a pass that changes numbers, at the highest level of verification."""
+        if self.options.verify < 3:
+            return None
+        return partial(compare_graphs, evaluate=evaluate_node)
 
     def constants(self, graph: Graph) -> dict[str, Array]:
         """The arrays that become constants: in training, parameters stay inputs."""
@@ -278,6 +285,23 @@ class Build:
             if name in free:
                 result[name] = np.array(value, dtype=as_dtype(free[name].type.dtype).numpy)
         return result
+
+
+def _with_fewer_forms(
+    naive: Callable[[frozenset[str]], tuple[Program, Cost | None]],
+) -> Program:
+    """What `naive` lowers, given the operators that keep their form: none, or those whose forms
+    make the peak where that is better."""
+    program, cost = naive(frozenset())
+    plain = frozenset() if cost is None else forms_at_peak(program, cost)
+    if cost is None or not plain:
+        return program
+    del program  # two programs' constants are not held at once
+    other, new = naive(plain)
+    if new is not None and new.weighed < cost.weighed:
+        return other
+    del other
+    return naive(frozenset())[0]
 
 
 def evaluate_node(
@@ -331,51 +355,37 @@ def with_state_updates(graph: Graph) -> Graph:
     return Graph(graph.outputs, tuple(updates.items()))
 
 
-@dataclass(frozen=True)
-class Interface:
-    """What the caller of a graph sees of it, without the arrays that its nodes hold."""
-
-    variables: tuple[tuple[str, Node], ...]
-    extents: tuple[tuple[DimVar, str], ...]
-    """Every open extent, with the first node that has it, for people."""
-
-
-def interface_of(graph: Graph) -> Interface:
-    """The variables of a graph and its open extents."""
-    extents: dict[DimVar, str] = {}
-    for node in graph.nodes:
-        for type in node.types:
-            for var in (v for d in type.shape or () for v in dim_vars(d) if v not in extents):
-                place = f"  declared at {node.origin}" if str(node.origin) else ""
-                extents[var] = f"{graph.names[node]}: {type}{place}"
-    variables = tuple((graph.names[node], node) for node in graph.variables)
-    return Interface(variables, tuple(extents.items()))
-
-
-def with_interface(program: Program, interface: Interface) -> Program:
+def with_interface(program: Program, prepared: Graph) -> Program:
     """The program with the inputs of the graph before it was optimised, in that order.
 
     Passes change the order in which variables are first used and may leave some unused; the
-    interface is the same at every optimisation level.  Raises: ShapeError naming the first node
-    with an extent that no input tells.
+    interface is the same at every optimisation level.
     """
     ports = {p.name: p for p in program.inputs}
     found: list[Port] = []
-    for name, node in interface.variables:
+    for node in prepared.variables:
+        name = prepared.names[node]
         if name in ports:
             found.append(ports[name])
         elif isinstance(node.op, Variable) and node.op.role == "input":
             found.append(Port(name, ProgramBuffer(name, node.types[0], "input", source=name)))
     extents = {v for p in found for d in p.type.shape or () for v in dim_vars(d)}
-    for var, place in interface.extents:
-        if var not in extents:
-            raise ShapeError(
-                f"the extent {var.name} follows from no input:\n"
-                f"  {place}\n"
-                f"  name it in the shape of an input, or give a number for it"
-            )
+    _check_extents(prepared, extents)
     names = tuple(sorted(extents, key=lambda v: v.name))
     return program.with_(inputs=tuple(found), dims=names)
+
+
+def _check_extents(prepared: Graph, known: set[DimVar]) -> None:
+    """Raises: ShapeError naming the first node with an extent that no input tells."""
+    for node in prepared.nodes:
+        for type in node.types:
+            for name in (v.name for d in type.shape or () for v in dim_vars(d) if v not in known):
+                place = f"  declared at {node.origin}" if str(node.origin) else ""
+                raise ShapeError(
+                    f"the extent {name} follows from no input:\n"
+                    f"  {prepared.names[node]}: {type}{place}\n"
+                    f"  name it in the shape of an input, or give a number for it"
+                )
 
 
 def schedule(

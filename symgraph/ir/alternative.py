@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 ALGORITHM = "algorithm"
 """The attribute of a node that names the form whose part it is."""
 
+STANDS_FOR = "stands_for"
+"""The attribute of such a node that names the operator, and the estimated cycles that the form
+saves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Alternative:

@@ -96,13 +96,14 @@ def optimisation(
     more: tuple[Pass, ...] = (),
     rates: Rates | None = None,
     tolerance: float = 1.0,
+    plain: frozenset[str] = frozenset(),
 ) -> tuple[Pass, ...]:
     """What a level adds.
 
     `block` is the number of channels that the target wants to lie together, None for plain
     layouts; `more` are passes of the user's own, run on the canonical graph.  `rates` tell what
     equivalent forms cost, None to keep every operator as it is; `tolerance` what error they may
-    have against the operator's own.
+    have against the operator's own, `plain` which operators are kept by name.
     """
     passes: tuple[Pass, ...] = ()
     if level >= 1:
@@ -111,7 +112,7 @@ def optimisation(
     if level >= 2:
         if rates is not None and tolerance > 1.0 and not training:
             # Folding again makes the forms' constants, and what is put around twice is put once.
-            passes += (ChooseAlgorithms(rates, tolerance), FoldConstants(), Simplify())
+            passes += (ChooseAlgorithms(rates, tolerance, plain), FoldConstants(), Simplify())
         if block is not None and not training:
             # Folding again packs the weights.
             passes += (ChooseLayouts(block), FoldConstants(), EliminateDeadCode())

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from ..ir.alternative import ALGORITHM, Alternative
+from ..ir.alternative import ALGORITHM, STANDS_FOR, Alternative
 from ..ir.cost import node_flops
 from ..ir.graph import Graph
 from ..ir.node import Node, Value, next_serial
@@ -39,10 +39,12 @@ OPEN_EXTENT = 1
 
 @dataclass(frozen=True)
 class ChooseAlgorithms(Pass):
-    """`tolerance`: how many times as large as the operator's own a form's error may be."""
+    """`tolerance`: how many times as large as the operator's own a form's error may be; `plain`:
+    operators, by their names, that stay as they are."""
 
     rates: Rates
     tolerance: float
+    plain: frozenset[str] = frozenset()
     name: ClassVar[str] = "choose_algorithms"
     requires: ClassVar[Fact] = Fact.TYPED | Fact.PRIMITIVE
     breaks: ClassVar[Fact] = Fact.CANONICAL
@@ -53,16 +55,17 @@ class ChooseAlgorithms(Pass):
     def _best(self, node: Node, inputs: tuple[Value, ...]) -> Sequence[Value] | None:
         offered = node.op.alternatives(tuple(Symbol(v) for v in inputs))
         forms = [a for a in offered if a.error <= self.tolerance]
-        if not forms:
+        if not forms or node.label in self.plain:
             return None
-        best, least = None, GAIN * self._cycles([node])
+        own = self._cycles([node])
+        best, least = None, GAIN * own
         for form in forms:
             before = next_serial()
             values = _made(node, inputs, form)
             parts = made_after(values, before)
             cycles = self._cycles(parts)
             if cycles < least:
-                best, least = _labelled(values, parts, node, form.name), cycles
+                best, least = _labelled(values, parts, node, form.name, own - cycles), cycles
         return best
 
     def _cycles(self, nodes: Sequence[Node]) -> float:
@@ -96,9 +99,10 @@ def _made(node: Node, inputs: tuple[Value, ...], form: Alternative) -> tuple[Val
 
 
 def _labelled(
-    values: Sequence[Value], parts: Sequence[Node], node: Node, algorithm: str
+    values: Sequence[Value], parts: Sequence[Node], node: Node, algorithm: str, saved: float
 ) -> tuple[Value, ...]:
     """The parts of a form, named after the node that they stand for, with the form's name."""
+    notes = ((ALGORITHM, algorithm), (STANDS_FOR, (node.label, saved)))
     done: dict[Value, Value] = {}
     for part in parts:
         name = node.name if part is values[0].node else f"{node.label}_{part.op.name}"
@@ -106,7 +110,7 @@ def _labelled(
             part,
             inputs=tuple(done.get(v, v) for v in part.inputs),
             name=name,
-            attributes=(*part.attributes, (ALGORITHM, algorithm)),
+            attributes=(*part.attributes, *notes),
         )
         done.update(zip(part.values, new.values, strict=True))
     return tuple(done.get(v, v) for v in values)

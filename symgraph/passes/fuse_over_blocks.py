@@ -7,40 +7,36 @@ Where only the next kernel reads what one writes, both run as one kernel over bl
 (`kernel/blocks.py`), and of the intermediate there is no more than one block for each thread.
 Chains of a few kernels are cut so that the estimated time is least: traffic that stays in the
 nearer caches against what overlapping blocks compute twice and operands that every block reads.
+
+Then the peak is lowered: where the most bytes are alive, intermediates of chains are worth more
+than elsewhere, then the largest blocks are made smaller; of the programs found the one is taken
+whose bytes saved are worth their time most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import ClassVar
 
 from ..ir.program import KernelStep, Program, ProgramBuffer, Step
-from ..kernel import dims
-from ..kernel.blocks import Blocks, Chain, Link, Nests, Region, chain_of, kernel_nests
+from ..kernel.blocks import Chain, Link, Nests, chain_of, kernel_nests
 from ..kernel.copies import fresh_kernel
-from ..kernel.dims import Dim, LoopVar
-from ..kernel.functions import FUNCTIONS
+from ..kernel.dims import LoopVar
 from ..kernel.in_place import in_place_positions
-from ..kernel.inlining import compared_index
-from ..kernel.ir import (
-    Alloc,
-    Block,
-    Buffer,
-    Call,
-    Expr,
-    For,
-    If,
-    Kernel,
-    Select,
-    Stmt,
-    Store,
-    Update,
-)  # fmt: skip
-from ..kernel.printer import text_without_names
+from ..kernel.ir import Buffer, For, Kernel
 from ..kernel.rates import Rates
-from ..kernel.rewrite import walk
+from .block_estimates import (
+    LEAST_BLOCKS,
+    MOST_SCRATCH,
+    PEAK_SCRATCH,
+    BlockChoice,
+    Cost,
+    Estimates,
+    counts,
+)
+from .order_steps import peak_of
 
 MOST_STAGES = 4
 """Kernels of one chain."""
@@ -48,27 +44,17 @@ MOST_STAGES = 4
 LEAST_BYTES = 64 * 1024
 """Intermediates below stay in the nearer caches anyway."""
 
-MOST_SCRATCH = 1024 * 1024
-"""Bytes of intermediates of one block: they should stay in a core's own cache."""
-
-LEAST_BLOCKS = 6
-"""Blocks to share among threads."""
-
-NARROW = 1.25
-"""What a product costs whose blocks are one vector of channels wide: operands of each row are then
-read for one multiplication only."""
-
-MOST_AGAIN = 6.0
-"""How many times as much overlapping blocks may compute of one kernel."""
-
-MEMORY_VALUE = 0.2
-"""Cycles that one byte of memory less is worth: about as many as passing over it once more."""
-
 MOST_CUTS = 2
 """Parts into which the last loop but one is cut at most: what lies together stays together."""
 
-OPEN_EXTENT = 8
-"""What an open extent counts as."""
+MOST_PEAKS = 24
+"""Times that chains at a new peak are cut again."""
+
+MOST_SMALLER = 8
+"""Times that the largest blocks are made smaller."""
+
+MOST_STEPS = 2000
+"""Steps of a program whose peak is looked for."""
 
 
 @dataclass(frozen=True)
@@ -80,95 +66,169 @@ class FuseOverBlocks:
 
     def run(self, program: Program) -> Program:
         """The program of naive kernels with chains of steps as one step each."""
-        return program.with_(steps=tuple(_Fusion(self.rates).steps(program)))
+        return self.judged(program)[0]
+
+    def judged(self, program: Program) -> tuple[Program, Cost]:
+        """The same, and what it is estimated to cost: cut so that time and peak cost least."""
+        fusion = _Fusion(self.rates, program)
+        if len(program.steps) > MOST_STEPS:
+            return fusion.run({}, MOST_SCRATCH).judged
+        best = fusion.with_least_peak()
+        least = best
+        for _ in range(MOST_SMALLER):
+            if least.kept <= LEAST_BYTES:
+                break
+            least = fusion.run(best.worth, least.kept - 1)
+            best = min(best, least, key=lambda f: f.cost.weighed)
+        return best.judged
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
-    """Sizes of blocks, by the position of the loop, and the estimated time of all kernels."""
+class _Fused:
+    """A program with its chains cut into parts.
 
-    cycles: float
-    sizes: tuple[tuple[int, int], ...]
+    worth  the cycles that a byte of some intermediates was worth
+    kept   the most bytes that a block keeps
+    """
+
+    program: Program
+    cost: Cost
+    worth: dict[ProgramBuffer, float]
+    kept: int
+
+    @property
+    def judged(self) -> tuple[Program, Cost]:
+        return self.program, self.cost
 
 
 class _Fusion:
     """Chooses for one program; equal chains are looked at once."""
 
-    def __init__(self, rates: Rates) -> None:
-        self.rates = rates
-        self.texts: dict[Kernel, str] = {}
-        self.work: dict[Kernel, float] = {}
-        self.known: dict[Hashable, _Choice | None] = {}
+    def __init__(self, rates: Rates, program: Program) -> None:
+        self.estimates = Estimates(rates)
+        self.program = program
+        self.follows = _followers(program)
+        self.chains = self._chains()
+        self.known: dict[Hashable, tuple[BlockChoice, ...]] = {}
         self.nests: dict[int, tuple[Kernel, Nests]] = {}
+        self.worth: dict[ProgramBuffer, float] = {}
+        self.limit = MOST_SCRATCH
+        self.kept = 0
+        self.joined: dict[tuple[int, int, BlockChoice], KernelStep] = {}
+        inside = {
+            n for first, chain in self.chains.items() for n in range(first, first + len(chain))
+        }
+        beside = [s for n, s in enumerate(program.steps) if n not in inside]
+        self.beside = self.estimates.of_steps(beside)
 
-    def steps(self, program: Program) -> list[Step]:
-        """The steps of the program, chains cut into parts."""
-        steps = list(program.steps)
-        follows = _followers(program)
-        new: list[Step] = []
+    def _chains(self) -> dict[int, list[KernelStep]]:
+        """The steps of each chain, by the number of its first."""
+        steps, found = self.program.steps, dict[int, list[KernelStep]]()
         number = 0
         while number < len(steps):
             chain = [number]
-            while follows.get(chain[-1]) == chain[-1] + 1:
+            while self.follows.get(chain[-1]) == chain[-1] + 1:
                 chain.append(chain[-1] + 1)
-            plain = [s for n in chain if isinstance(s := steps[n], KernelStep)]
-            new += self._best(_distinct(plain)) if len(chain) > 1 else [steps[number]]
+            if len(chain) > 1:
+                plain = [s for n in chain if isinstance(s := steps[n], KernelStep)]
+                found[number] = _distinct(plain)
             number = chain[-1] + 1
-        return new
+        return found
 
-    def _best(self, steps: Sequence[KernelStep]) -> list[Step]:
-        """A chain cut into parts that take the least time together."""
-        best: list[tuple[float, tuple[tuple[int, _Choice | None], ...]]] = [(0.0, ())]
+    def with_least_peak(self) -> _Fused:
+        """Cut again and again, what is alive at the peak worth more each time; the best of all."""
+        links = {self.program.steps[n].writes[0].root for n in self.follows}
+        found = [self.run({}, PEAK_SCRATCH)]
+        while len(found) < MOST_PEAKS:
+            last = found[-1]
+            more = [b for b in _alive_at_peak(last.program) if b in links and b not in last.worth]
+            if not more:
+                break
+            new = dict.fromkeys(more, found[0].cost.byte_value)
+            found.append(self.run({**last.worth, **new}, PEAK_SCRATCH))
+        return min(found, key=lambda f: f.cost.weighed)
+
+    def run(self, worth: dict[ProgramBuffer, float], limit: int) -> _Fused:
+        """Cut so that the time is least, less what bytes are worth; no block keeps more bytes than
+        the limit."""
+        self.worth, self.limit, self.kept = worth, limit, 0
+        new: list[Step] = []
+        number, time = 0, self.beside
+        while number < len(self.program.steps):
+            chain = self.chains.get(number)
+            if chain is None:
+                new.append(self.program.steps[number])
+                number += 1
+            else:
+                parts, cycles = self._best(number, chain)
+                new += parts
+                time += cycles
+                number += len(chain)
+        program = self.program.with_(steps=tuple(new))
+        nbytes = peak_of(program)[1] if len(self.program.steps) <= MOST_STEPS else 0
+        return _Fused(program, Cost(time, nbytes + self.kept), worth, self.kept)
+
+    def _best(self, first: int, steps: Sequence[KernelStep]) -> tuple[list[Step], float]:
+        """A chain cut into parts that take the least time together, and that time."""
+        cycles = self.estimates.cycles
+        best: list[tuple[float, tuple[tuple[int, BlockChoice | None], ...]]] = [(0.0, ())]
         for end in range(1, len(steps) + 1):
             before, parts = best[end - 1]
-            options = [(before + self._cycles(steps[end - 1]), (*parts, (end - 1, None)))]
+            options = [(before + cycles(steps[end - 1]), (*parts, (end - 1, None)))]
             chains = _Chains(steps[:end], self._nests)
             for start in range(max(0, end - MOST_STAGES), end - 1):
-                choice = self._choice(chains, start)
-                if choice is not None:
+                found = self._choice(chains, start)
+                if found is not None:
                     before, parts = best[start]
-                    options.append((before + choice.cycles, (*parts, (start, choice))))
+                    options.append((before + found[0], (*parts, (start, found[1]))))
             best.append(min(options, key=lambda o: o[0]))
         parts = best[-1][1]
         ends = (*(start for start, _ in parts[1:]), len(steps))
-        return [
-            steps[start] if choice is None else _joined(steps[start:end], choice)
-            for (start, choice), end in zip(parts, ends, strict=True)
-        ]
+        new: list[Step] = []
+        time = 0.0
+        for (start, choice), end in zip(parts, ends, strict=True):
+            time += cycles(steps[start]) if choice is None else choice.time
+            if choice is None:
+                new.append(steps[start])
+                continue
+            self.kept = max(self.kept, choice.kept)
+            key = first + start, first + end, choice
+            if key not in self.joined:
+                self.joined[key] = _joined(steps[start:end], choice)
+            new.append(self.joined[key])
+        return new, time
 
     # -- one part ----------------------------------------------------------------------------------
 
-    def _choice(self, chains: _Chains, start: int) -> _Choice | None:
-        """The best sizes of the steps from one on as one; None where they are better apart."""
-        steps = chains.steps[start:]
+    def _choice(self, chains: _Chains, start: int) -> tuple[float, BlockChoice] | None:
+        """The cycles and the best sizes of the steps from one on as one; None where they are
+        better apart."""
+        estimates, steps = self.estimates, chains.steps[start:]
         key = tuple(
-            (self._text(s.kernel), tuple(b.root.place == "constant" for b in s.arguments))
+            (estimates.text(s.kernel), tuple(b.root.place == "constant" for b in s.arguments))
             for s in steps
         )
         if key not in self.known:
-            chain = chains.chain(start)
-            self.known[key] = None if chain is None else self._chosen(steps, chain)
-        return self.known[key]
+            self.known[key] = tuple(self._choices(steps, chains.chain(start)))
+        values = [self.worth.get(step.writes[0].root, 0.0) for step in steps[:-1]]
+        limit = self.limit if any(values) else min(self.limit, MOST_SCRATCH)
+        found = [(c.at_peak(values), c) for c in self.known[key] if c.kept <= limit]
+        best = min(found, key=lambda f: f[0], default=None)
+        apart = sum(estimates.cycles(s) for s in steps)
+        return best if best is not None and best[0] < apart else None
 
-    def _chosen(self, steps: Sequence[KernelStep], chain: Chain) -> _Choice | None:
-        best: _Choice | None = None
+    def _choices(self, steps: Sequence[KernelStep], chain: Chain | None) -> Iterator[BlockChoice]:
+        """Sizes of blocks for the steps as one."""
+        if chain is None:
+            return
         for sizes in _sizes(chain):
-            if _counts(chain, sizes)[1] < LEAST_BLOCKS:
+            if counts(chain, sizes)[1] < LEAST_BLOCKS:
                 continue
             blocks = chain.blocks(sizes)
-            cycles = None if blocks is None else self._cycles_of_blocks(steps, chain, sizes, blocks)
-            if cycles is not None and (best is None or cycles < best.cycles):
-                places = enumerate(chain.loops)
-                best = _Choice(
-                    cycles, tuple((n, sizes[x.var]) for n, x in places if x.var in sizes)
-                )
-        apart = sum(self._cycles(s) for s in steps)
-        return best if best is not None and best.cycles < apart else None
-
-    def _text(self, kernel: Kernel) -> str:
-        if kernel not in self.texts:
-            self.texts[kernel] = text_without_names(kernel)
-        return self.texts[kernel]
+            if blocks is not None:
+                found = self.estimates.of_blocks(steps, chain, sizes, blocks)
+                if found is not None:
+                    yield found
 
     def _nests(self, kernel: Kernel) -> Nests:
         # Kernels are kept with what is known of them: ids stay their own.
@@ -176,64 +236,15 @@ class _Fusion:
             self.nests[id(kernel)] = (kernel, kernel_nests(kernel))
         return self.nests[id(kernel)][1]
 
-    def _work(self, kernel: Kernel) -> float:
-        if kernel not in self.work:
-            self.work[kernel] = _operations(kernel.body) / self.rates.flops
-        return self.work[kernel]
 
-    def _cycles(self, step: KernelStep) -> float:
-        """The estimated time of a kernel alone."""
-        traffic = sum(self._once(b, 0) for b in dict.fromkeys(step.arguments))
-        return self.rates.step + self._work(step.kernel) + traffic
-
-    def _cycles_of_blocks(
-        self,
-        steps: Sequence[KernelStep],
-        chain: Chain,
-        sizes: Mapping[LoopVar, int],
-        blocks: Blocks,
-    ) -> float | None:
-        """The estimated time of the steps as one kernel, less what the memory is worth that it
-        saves; None where a limit is broken."""
-        count, shared = _counts(chain, sizes)
-        pairs = list(zip(chain.links, blocks.regions, strict=True))
-        kept = [_nbytes(made, region) for (made, _), region in pairs]
-        whole = [_weigh(made.nbytes) for made, _ in chain.links]
-        again = [count * k / max(1, w) for k, w in zip(kept, whole, strict=True)]
-        if sum(kept) > MOST_SCRATCH or max(again) > MOST_AGAIN:
-            return None
-        inner = {b for link in chain.links for b in link}
-        near = self.rates.bytes_per_cycle(sum(kept))
-        total = self.rates.step - MEMORY_VALUE * sum(whole)
-        for number, (step, rounds) in enumerate(zip(steps, blocks.rounds(), strict=True)):
-            more = again[number] if number < len(kept) else 1.0
-            narrow = NARROW if self._is_narrow(step, chain, sizes, rounds) else 1.0
-            total += narrow * more * self._work(step.kernel)
-            total += sum(count * k / near for k in kept[max(0, number - 1) : number + 1])
-            for parameter, buffer in zip(step.kernel.params, step.arguments, strict=True):
-                if parameter not in inner:
-                    times = _weigh(rounds.get(parameter, 1))
-                    nbytes = _weigh(buffer.type.nbytes)
-                    rate = self.rates.bytes_per_cycle(nbytes + sum(kept))
-                    total += self._once(buffer, sum(kept)) + (times * more - 1) * nbytes / rate
-        return total * -(-shared // 2) * 2 / shared  # as two threads wait for the last block
-
-    @staticmethod
-    def _is_narrow(
-        step: KernelStep, chain: Chain, sizes: Mapping[LoopVar, int], rounds: Mapping[Buffer, Dim]
-    ) -> bool:
-        """Blocks cut the columns of a product to one: all of them read the same rows."""
-        ones = any(sizes.get(loop.var) == 1 for loop in chain.loops)
-        pairs = zip(step.kernel.params, step.arguments, strict=True)
-        again = (b.root.place != "constant" and _weigh(rounds.get(p, 1)) > 1 for p, b in pairs)
-        return ones and any(again)
-
-    def _once(self, buffer: ProgramBuffer, beside: int) -> float:
-        """The traffic of an operand that is read or written once; a constant comes from memory."""
-        nbytes = _weigh(buffer.type.nbytes)
-        if buffer.root.place == "constant":
-            return nbytes / self.rates.memory
-        return nbytes / self.rates.bytes_per_cycle(nbytes + beside)
+def _alive_at_peak(program: Program) -> set[ProgramBuffer]:
+    """What is alive in the first step in which the most bytes are."""
+    step, _ = peak_of(program)
+    used: dict[ProgramBuffer, list[int]] = {}
+    for number, one in enumerate(program.steps):
+        for buffer in one.arguments:
+            used.setdefault(buffer.root, []).append(number)
+    return {b for b, numbers in used.items() if numbers[0] <= step <= numbers[-1]}
 
 
 def _followers(program: Program) -> dict[int, int]:
@@ -304,17 +315,7 @@ class _Chains:
         return self._known[start]
 
 
-def _counts(chain: Chain, sizes: Mapping[LoopVar, int]) -> tuple[float, int]:
-    """How many blocks there are, and how many of them threads may share."""
-    count, shared = 1.0, 1
-    for loop in chain.loops:
-        if loop.var in sizes:
-            count *= _weigh(loop.extent) / sizes[loop.var]
-            shared *= loop.extent // sizes[loop.var] if isinstance(loop.extent, int) else 1
-    return count, shared
-
-
-def _joined(steps: Sequence[KernelStep], choice: _Choice) -> KernelStep:
+def _joined(steps: Sequence[KernelStep], choice: BlockChoice) -> KernelStep:
     """One step in place of several."""
     chain = _Chains(steps).chain(0)
     assert chain is not None
@@ -379,44 +380,3 @@ def _moves(chain: Chain, loop: For, read: Buffer) -> bool:
     size = loop.extent // parts[0] if parts and isinstance(loop.extent, int) else 1
     blocks = chain.blocks({loop.var: size})
     return blocks is not None and blocks.regions[-1].extents != read.shape
-
-
-def _nbytes(buffer: Buffer, region: Region) -> int:
-    return _weigh(dims.mul(dims.product(list(region.shape)), buffer.dtype.nbytes))
-
-
-def _weigh(dim: Dim) -> int:
-    return int(dims.evaluate(dim, dict.fromkeys(dims.dim_vars(dim), OPEN_EXTENT)))
-
-
-def _operations(stmt: Stmt) -> float:
-    """About how many operations a statement takes, open extents weighed."""
-    match stmt:
-        case Block(stmts=stmts):
-            return sum(_operations(s) for s in stmts)
-        case For(extent=extent, body=body):
-            return _trips(extent) * _operations(body)
-        case Alloc(body=body):
-            return _operations(body)
-        case If(then=then, otherwise=otherwise):
-            return max(_operations(then), 0.0 if otherwise is None else _operations(otherwise))
-        case Store(value=value) | Update(value=value):
-            return 1.0 + _calls(value)
-        case _:
-            return 0.0
-
-
-def _trips(extent: Dim) -> float:
-    atoms = set(dims.atoms(extent))
-    return float(_weigh(extent)) if atoms == set(dims.dim_vars(extent)) else float(OPEN_EXTENT)
-
-
-def _calls(expr: Expr) -> float:
-    """The operations of an expression; what is chosen among is computed once for all choices."""
-    total, choices = 0, 1
-    for e in walk(expr):
-        if isinstance(e, Select) and compared_index(e.condition) is not None:
-            choices += 1
-        elif isinstance(e, Call):
-            total += FUNCTIONS[e.function].flops
-    return total / choices

@@ -40,18 +40,24 @@ def best_order(program: Program, alignment: int = 64, work_limit: int = WORK_LIM
     return search_order(OrderProblem.of(program, alignment), work_limit)
 
 
-def peak_of(program: Program, alignment: int = 64) -> tuple[int, int]:
-    """The first step at which the most bytes are alive in the given order, and how many."""
+def alive_at_steps(program: Program, alignment: int = 64) -> list[int]:
+    """The bytes alive in each step in the given order."""
     problem = OrderProblem.of(program, alignment)
     done = alive = 0
-    best = (0, 0)
+    found: list[int] = []
     for step in range(len(program.steps)):
         during, after = problem.during(done, step)
-        if alive + during > best[1]:
-            best = (step, alive + during)
+        found.append(alive + during)
         alive += after
         done |= 1 << step
-    return best
+    return found
+
+
+def peak_of(program: Program, alignment: int = 64) -> tuple[int, int]:
+    """The first step at which the most bytes are alive in the given order, and how many."""
+    found = alive_at_steps(program, alignment)
+    peak = max(found, default=0)
+    return (found.index(peak), peak) if peak else (0, 0)
 
 
 def eagerly(program: Program, alignment: int = 64) -> Program:

@@ -66,8 +66,16 @@ def test_the_fastest_form_takes_the_place(dtype) -> None:
     same_numbers(before, after)
     (result,) = [n for n in after.nodes if n.op.name == "toy_scale"]
     assert result.name == "much", "the result keeps its name"
-    assert dict(result.attributes) == {"algorithm": "product"}
+    notes = dict(result.attributes)
+    assert notes["algorithm"] == "product"
+    assert notes["stands_for"][0] == "much" and notes["stands_for"][1] > 0
     assert ChooseAlgorithms(RATES, 2.0).run(after) is after
+
+
+def test_named_operators_stay_as_they_are() -> None:
+    graph = typed(sg.relu(Laborious()(x(), name="much")))
+    assert ChooseAlgorithms(RATES, 2.0, frozenset({"much"})).run(graph) is graph
+    assert ChooseAlgorithms(RATES, 2.0, frozenset({"other"})).run(graph) is not graph
 
 
 def test_forms_that_are_not_accurate_enough_are_left() -> None:
