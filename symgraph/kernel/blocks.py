@@ -111,6 +111,8 @@ class Chain:
     after: tuple[_Nest, ...]
     reads: tuple[tuple[tuple[tuple[Dim, ...], ...], ...], ...] = ()
     """For each link and nest behind it, and each axis, where that is read."""
+    over: tuple[bool, ...] = ()
+    """For each link, whether what it is made of, the link before, may lie in the same place."""
     rest: Chain | None = None
     _known: dict[tuple[tuple[LoopVar, int], ...], Blocks | None] = field(
         init=False, repr=False, default_factory=dict
@@ -142,6 +144,7 @@ Nests = tuple[_Nest, ...] | None
 def chain_of(
     kernels: Sequence[Kernel],
     links: Sequence[Link],
+    over: Sequence[bool] | None = None,
     rest: Chain | None = None,
     nests_of: Callable[[Kernel], Nests] | None = None,
 ) -> Chain | None:
@@ -171,7 +174,8 @@ def chain_of(
         tuple(_places(nest, source) for nest in nests)
         for (_, source), nests in zip(links, stages[1:], strict=True)
     )
-    return Chain(tuple(kernels), tuple(links), tuple(stages), after, reads, rest)
+    overs = (False,) * len(links) if over is None else tuple(over)
+    return Chain(tuple(kernels), tuple(links), tuple(stages), after, reads, overs, rest)
 
 
 def _places(nest: _Nest, buffer: Buffer) -> tuple[tuple[Dim, ...], ...]:
@@ -459,6 +463,17 @@ class Blocks:
                 return False
         return True
 
+    def own(self) -> tuple[bool, ...]:
+        """For each intermediate, whether it has a place of its own; else it lies over the one
+        before, of which it is made element by element or row by row."""
+        return tuple(
+            number == 0
+            or not over
+            or self.regions[number - 1] != self.regions[number]
+            or self.chain.links[number - 1][0].shape != self.chain.links[number][0].shape
+            for number, over in enumerate(self.chain.over)
+        )
+
     def rounds(self) -> tuple[dict[Buffer, Dim], ...]:
         """For each stage, how many times blocks read the same part of what it reads: the rounds of
         those loops over blocks along which that does not move."""
@@ -480,16 +495,18 @@ class Blocks:
 
     def kernel(self, name: str, origin: str) -> Kernel:
         """The one kernel."""
-        kept = [
-            Buffer(read.name, region.shape, made.dtype, "local")
-            for (made, read), region in zip(self.chain.links, self.regions, strict=True)
-        ]  # fmt: skip
+        kept: list[Buffer] = []
+        for (made, read), region, own in zip(
+            self.chain.links, self.regions, self.own(), strict=True
+        ):
+            new = Buffer(read.name, region.shape, made.dtype, "local")
+            kept.append(new if own else kept[-1])
         parts: list[Stmt] = []
         for number, nests in enumerate(self.chain.stages):
             for which, nest in enumerate(nests):
                 parts.append(self._moved(number, which, nest, kept))
         body = block(*parts)
-        for buffer in reversed(kept):
+        for buffer in reversed(dict.fromkeys(kept)):
             body = Alloc(buffer, body)
         for loop in reversed(self.around):
             body = For(loop.var, loop.extent, "parallel", body)

@@ -35,6 +35,7 @@ from .block_estimates import (
     Cost,
     Estimates,
     counts,
+    weigh,
 )
 from .order_steps import peak_of
 
@@ -46,6 +47,9 @@ LEAST_BYTES = 64 * 1024
 
 MOST_CUTS = 2
 """Parts into which the last loop but one is cut at most: what lies together stays together."""
+
+WIDE_BYTES = 256
+"""Runs of so many bytes can be far from each other."""
 
 MOST_PEAKS = 24
 """Times that chains at a new peak are cut again."""
@@ -107,7 +111,7 @@ class _Fusion:
     def __init__(self, rates: Rates, program: Program) -> None:
         self.estimates = Estimates(rates)
         self.program = program
-        self.follows = _followers(program)
+        self.follows = followers(program)
         self.chains = self._chains()
         self.known: dict[Hashable, tuple[BlockChoice, ...]] = {}
         self.nests: dict[int, tuple[Kernel, Nests]] = {}
@@ -247,7 +251,7 @@ def _alive_at_peak(program: Program) -> set[ProgramBuffer]:
     return {b for b, numbers in used.items() if numbers[0] <= step <= numbers[-1]}
 
 
-def _followers(program: Program) -> dict[int, int]:
+def followers(program: Program) -> dict[int, int]:
     """Which step alone reads all that a step writes, where that is one whole buffer of the arena
     that nothing else looks at."""
     uses: dict[ProgramBuffer, list[tuple[int, ProgramBuffer]]] = {}
@@ -309,10 +313,21 @@ class _Chains:
             rest = self.chain(start + 1) if longer else None
             steps = self.steps[start:]
             links = [_link(a, b) for a, b in pairwise(steps)]
+            over = (
+                _is_over(s, a, b) for s, (a, b) in zip(steps[1:], pairwise(links), strict=False)
+            )
             kernels = [s.kernel for s in steps]
             missing = longer and rest is None
-            self._known[start] = None if missing else chain_of(kernels, links, rest, self._nests_of)
+            self._known[start] = (
+                None if missing else chain_of(kernels, links, [False, *over], rest, self._nests_of)
+            )
         return self._known[start]
+
+
+def _is_over(step: KernelStep, link: Link, after: Link) -> bool:
+    """What the step writes may lie over what it reads of the one before."""
+    positions = {b: n for n, b in enumerate(step.kernel.params)}
+    return (positions[link[1]], positions[after[0]]) in step.in_place
 
 
 def _joined(steps: Sequence[KernelStep], choice: BlockChoice) -> KernelStep:
@@ -342,6 +357,7 @@ def _sizes(chain: Chain) -> Iterator[dict[LoopVar, int]]:
     """The sizes of blocks that are tried.  The innermost loop stays whole, for vectors."""
     choices: list[list[tuple[LoopVar, int | None]]] = []
     read = chain.links[-1][1]
+    wide = weigh(chain.loops[-1].extent) * read.dtype.nbytes >= WIDE_BYTES
     for number, loop in enumerate(chain.loops[:-1]):
         if loop.extent == 1:
             continue
@@ -353,7 +369,7 @@ def _sizes(chain: Chain) -> Iterator[dict[LoopVar, int]]:
         elif not isinstance(loop.extent, int):
             choices.append([(loop.var, 1)])
         else:
-            most = MOST_CUTS if number == len(chain.loops) - 2 else loop.extent
+            most = loop.extent if number < len(chain.loops) - 2 or wide else MOST_CUTS
             divisors = [
                 n for n in range(1, loop.extent) if loop.extent % n == 0 and loop.extent <= n * most
             ]
