@@ -207,6 +207,8 @@ class Build:
         # What inference could not decide about named extents is checked at each call.
         checks = [Check(*condition) for condition in inference.constraints]
 
+        fuse = self.fusion(target)
+
         def naive(plain: frozenset[str]) -> tuple[Program, Cost | None]:
             second = Pipeline(self.second(target, plain), facts)
             optimised = prepared
@@ -216,19 +218,24 @@ class Build:
             program = lower(optimised, self.name, checks, output_names(self.graph))
             program = release_graph(SettleUpdates().run(with_interface(program, prepared)))
             dump.write("lower", program)
-            return self.over_blocks(program, target)
+            return self.over_blocks(program, fuse)
 
         return _with_fewer_forms(naive)
 
-    def over_blocks(self, program: Program, target: Target) -> tuple[Program, Cost | None]:
-        """The program with kernels fused over blocks, for targets that say what traffic costs, and
-        its cost."""
+    def fusion(self, target: Target) -> FuseOverBlocks | None:
+        """What fuses kernels over blocks, for targets that say what traffic costs."""
         rates = target.rates(self.options)
-        self.progress.at(FuseOverBlocks.name)
         wanted = self.options.level >= 2 and FuseOverBlocks.name not in self.options.disable
-        if rates is None or not wanted:
+        return None if rates is None or not wanted else FuseOverBlocks(rates)
+
+    def over_blocks(
+        self, program: Program, fuse: FuseOverBlocks | None
+    ) -> tuple[Program, Cost | None]:
+        """The program with kernels fused over blocks, and its cost."""
+        self.progress.at(FuseOverBlocks.name)
+        if fuse is None:
             return program, None
-        return FuseOverBlocks(rates).judged(BringTogether().run(program))
+        return fuse.judged(BringTogether().run(program))
 
     def planning(self, target: Target) -> tuple[Recompute | OrderSteps | PlanMemory, ...]:
         """The passes over the scheduled program, in order."""

@@ -16,7 +16,7 @@ whose bytes saved are worth their time most.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, product
 from typing import ClassVar
 
@@ -63,10 +63,17 @@ MOST_STEPS = 2000
 
 @dataclass(frozen=True)
 class FuseOverBlocks:
-    """See the module's text; for the machine of `rates`."""
+    """See the module's text; for the machine of `rates`.
+
+    What was found of a chain of kernels is remembered: programs of the same network that are judged
+    one after the other share nearly all of them.
+    """
 
     rates: Rates
     name: ClassVar[str] = "fuse_over_blocks"
+    _known: dict[Hashable, tuple[BlockChoice, ...]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def run(self, program: Program) -> Program:
         """The program of naive kernels with chains of steps as one step each."""
@@ -74,7 +81,7 @@ class FuseOverBlocks:
 
     def judged(self, program: Program) -> tuple[Program, Cost]:
         """The same, and what it is estimated to cost: cut so that time and peak cost least."""
-        fusion = _Fusion(self.rates, program)
+        fusion = _Fusion(self.rates, program, self._known)
         if len(program.steps) > MOST_STEPS:
             return fusion.run({}, MOST_SCRATCH).judged
         best = fusion.with_least_peak()
@@ -108,12 +115,17 @@ class _Fused:
 class _Fusion:
     """Chooses for one program; equal chains are looked at once."""
 
-    def __init__(self, rates: Rates, program: Program) -> None:
+    def __init__(
+        self,
+        rates: Rates,
+        program: Program,
+        known: dict[Hashable, tuple[BlockChoice, ...]],
+    ) -> None:
         self.estimates = Estimates(rates)
         self.program = program
         self.follows = followers(program)
         self.chains = self._chains()
-        self.known: dict[Hashable, tuple[BlockChoice, ...]] = {}
+        self.known = known
         self.nests: dict[int, tuple[Kernel, Nests]] = {}
         self.worth: dict[ProgramBuffer, float] = {}
         self.limit = MOST_SCRATCH
