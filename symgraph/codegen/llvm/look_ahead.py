@@ -51,32 +51,35 @@ def look_ahead(
     vector: LoopVar,
     row_tile: Dim | None,
     parts: tuple[LoopVar, int] | None = None,
+    alone: bool = False,
 ) -> Stmt:
     """The tile `body` with prefetches before its innermost loops.
 
     `first` gives the tiled axes in the first row and lane; `vector` is the unrolled loop over the
     tile's vectors, `row_tile` the number of the tile among the rows; `parts` is a loop over so many
-    operands in vectors, all of the same columns.
+    operands in vectors, all of the same columns.  `alone` is a tile of one row, of those that are
+    left of an open extent: where there are no others, it is all that passes by.
     """
     access = _streamed(found, tile)
     inner = found.serial[-1]
     if access is None or not isinstance(inner.extent, int) or inner.extent % STEP:
         return body
-    order = _passing(found, tile, access)
+    order = _passing(found, tile, access, alone)
     if order is None:
         return body
     tiles, others = order
-    rows = tile.height * tiles
+    height = 1 if alone else tile.height
+    rows = height * tiles
     for loop in others:
         assert isinstance(loop.extent, int)
         rows *= loop.extent
     if rows > FEW_ROWS:
         return body
     outer, step = LoopVar("r"), LoopVar("k")
-    count = rows // tile.height
+    count = rows // height
     if count == 1:
         vectors = tile.columns * (1 if parts is None else parts[1])
-        later = -(-AHEAD // (STEP * tile.height * vectors))
+        later = -(-AHEAD // (STEP * height * vectors))
         position: Dim = dims.mul(dims.add(outer, later), STEP)
         share, columns = STEP, first
     else:
@@ -110,7 +113,9 @@ def _streamed(found: Contraction, tile: Tile) -> Access | None:
     return access if whole and shared and large else None
 
 
-def _passing(found: Contraction, tile: Tile, access: Access) -> tuple[int, Sequence[For]] | None:
+def _passing(
+    found: Contraction, tile: Tile, access: Access, alone: bool
+) -> tuple[int, Sequence[For]] | None:
     """The tiles of rows, and the other loops, that pass by one panel; None where that is not the
     order of the loops, or an extent is open."""
     order = choose_order(found, tile)
@@ -125,7 +130,7 @@ def _passing(found: Contraction, tile: Tile, access: Access) -> tuple[int, Seque
     axis, step = tile.row_axis, tile.rows
     if tile.deep_axis is not None:
         axis, step = tile.deep_axis, tile.deep
-    rows = 1 if axis is None else found.extent(axis)
+    rows = 1 if axis is None or alone else found.extent(axis)
     if not isinstance(rows, int):
         return None
     tiles = -(-rows // step)

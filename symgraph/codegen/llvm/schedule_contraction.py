@@ -129,9 +129,10 @@ def _columns(found: Contraction, tile: Tile) -> Stmt:
 
 class Piece:
     """Part of an axis: where it starts, how many tile steps it has, what is left of the axis, and
-    the number of the tile.  `deeper` is the part of the second axis of rows."""
+    the number of the tile.  `deeper` is the part of the second axis of rows; `is_rest` says that it
+    is one row of those left of an open extent."""
 
-    __slots__ = ("deeper", "left", "number", "start", "steps")
+    __slots__ = ("deeper", "is_rest", "left", "number", "start", "steps")
 
     def __init__(
         self, start: Dim, steps: int, left: Dim | None = None, number: Dim | None = None
@@ -140,6 +141,7 @@ class Piece:
         self.deeper: Piece | None = None
         self.start = start
         self.steps = steps
+        self.is_rest = False
         self.left = left
 
 
@@ -169,7 +171,7 @@ def _column_tile(found: Contraction, tile: Tile, rows: Piece, columns: Piece) ->
     first: dict[LoopVar, Dim] = {
         v: dims.substitute(d, {row: 0, lane: 0, deep: 0}) for v, d in values.items()
     }
-    return look_ahead(tiled, found, tile, first, vector, rows.number)
+    return look_ahead(tiled, found, tile, first, vector, rows.number, alone=rows.is_rest)
 
 
 # -- lanes along the summed loop -------------------------------------------------------------------
@@ -277,7 +279,9 @@ def _rows(extent: Dim, most: int, make: Callable[[Piece], Stmt]) -> Stmt:
         start = dims.add(start, dims.mul(few, REST_ROWS))
         left = dims.add(left, dims.mul(few, -REST_ROWS))
     one = LoopVar("q")
-    rest_stmts.append(For(one, left, "serial", make(Piece(dims.add(start, one), 1))))
+    single = Piece(dims.add(start, one), 1)
+    single.is_rest = True
+    rest_stmts.append(For(one, left, "serial", make(single)))
     if most == 1:
         return _loop(var, extent, make(Piece(var, 1)))
     count = dims.ceildiv(extent, most)
