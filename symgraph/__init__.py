@@ -14,8 +14,10 @@ from .ir import initializer as initializers
 from .ir.host import HostOp
 from .ir.initial_values import init
 from .ir.methods import attach_methods
-from .ir.op import CompositeOp, Op, Owned, Sample, Samples, Variable, register
+from .ir.op import CompositeOp, Op, Owned, Variable
 from .ir.origin import attribute_scope, name_scope
+from .ir.registry import register
+from .ir.sample import Sample, Samples
 from .ir.symbol import (
     Expression,
     Group,
@@ -29,25 +31,8 @@ from .ir.symbol import (
 )
 from .kernel.dims import DimVar
 from .kernel.dtypes import float32, float64
-from .ops.activation import (
-    celu,
-    elu,
-    gelu,
-    hard_sigmoid,
-    hard_swish,
-    leaky_relu,
-    log_sigmoid,
-    maxout,
-    mish,
-    prelu,
-    relu,
-    relu6,
-    selu,
-    sigmoid,
-    silu,
-    softplus,
-    softsign,
-)
+from .ops.activation import leaky_relu, maxout, prelu, relu, relu6
+from .ops.arg_reduction import argmax, argmin
 from .ops.arithmetic import (
     add,
     divide,
@@ -62,15 +47,23 @@ from .ops.arithmetic import (
     subtract,
 )
 from .ops.average_pooling import avg_pool1d, avg_pool2d, avg_pool3d
-from .ops.broadcasting import broadcast_like, broadcast_to, repeat, sum_to_like, tile
-from .ops.cast import cast, clip, identity, stop_gradient
-from .ops.comparison import (
+from .ops.bitwise import (
     bitwise_and,
     bitwise_invert,
     bitwise_left_shift,
     bitwise_or,
     bitwise_right_shift,
     bitwise_xor,
+)
+from .ops.broadcasting import broadcast_like, broadcast_to, repeat, sum_to_like, tile
+from .ops.cast import cast, clip, identity, stop_gradient
+from .ops.classification_loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    hinge_loss,
+    kl_div,
+)
+from .ops.comparison import (
     equal,
     greater,
     greater_equal,
@@ -79,15 +72,10 @@ from .ops.comparison import (
     isnan,
     less,
     less_equal,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
     not_equal,
-    where,
 )
 from .ops.contraction import Linear, Matmul, linear, matmul
-from .ops.convolution import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
+from .ops.convolution import conv1d, conv2d, conv3d
 from .ops.creation import (
     arange,
     eye,
@@ -100,11 +88,14 @@ from .ops.creation import (
     zeros,
     zeros_like,
 )
+from .ops.cumulative import cumsum
 from .ops.einsum import einsum
+from .ops.exponential_units import celu, elu, selu
 from .ops.group_normalization import group_norm, instance_norm
-from .ops.indexing import cumsum, embedding, gather, one_hot, take
+from .ops.indexing import embedding, gather, one_hot, take
 from .ops.join import concat, split, stack
 from .ops.local_response import local_response_norm
+from .ops.logic import logical_and, logical_not, logical_or, logical_xor, where
 from .ops.loss import cross_entropy, nll_loss
 from .ops.math import (
     abs,
@@ -138,32 +129,26 @@ from .ops.pooling import (
 )
 from .ops.random import dropout, random_bernoulli, random_normal, random_uniform
 from .ops.recurrent import gru, gru_cell, lstm, lstm_cell, rnn, rnn_cell
-from .ops.reduction import all, any, argmax, argmin, max, min, prod, sum
-from .ops.regression_loss import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    hinge_loss,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    mse_loss,
-    smooth_l1_loss,
-    triplet_loss,
-)
+from .ops.reduction import max, min, prod, sum
+from .ops.regression_loss import huber_loss, l1_loss, mse_loss, smooth_l1_loss
+from .ops.reshape import reshape, reshape_like
 from .ops.scan import scan
-from .ops.shape import (
-    expand_dims,
-    flatten,
-    moveaxis,
-    reshape,
-    reshape_like,
-    squeeze,
-    swapaxes,
-    transpose,
+from .ops.shape import expand_dims, flatten, squeeze
+from .ops.sigmoid_units import (
+    gelu,
+    hard_sigmoid,
+    hard_swish,
+    log_sigmoid,
+    mish,
+    sigmoid,
+    silu,
+    softplus,
+    softsign,
 )
-from .ops.slicing import flip, roll
 from .ops.softmax import log_softmax, scaled_dot_product_attention, softmax
 from .ops.statistics import logsumexp, mean, norm, std, variance
+from .ops.transposed_convolution import conv_transpose1d, conv_transpose2d
+from .ops.transposition import moveaxis, swapaxes, transpose
 from .ops.trigonometry import (
     acos,
     acosh,
@@ -179,6 +164,9 @@ from .ops.trigonometry import (
     tan,
     tanh,
 )
+from .ops.triplet_loss import triplet_loss
+from .ops.truth_reduction import all, any
+from .ops.turning import flip, roll
 
 if TYPE_CHECKING:
     from . import data, models, onnx, train, viz

@@ -39,6 +39,7 @@ from .lower.kernels import identifier
 from .options import Options, from_environment
 from .passes import optimisation, preparation
 from .passes.block_estimates import Cost
+from .passes.bring_together import BringTogether
 from .passes.compare import compare_graphs, shape_at
 from .passes.forms_at_peak import forms_at_peak
 from .passes.fuse_over_blocks import FuseOverBlocks
@@ -214,7 +215,7 @@ class Build:
         wanted = self.options.level >= 2 and FuseOverBlocks.name not in self.options.disable
         if rates is None or not wanted:
             return program, None
-        return FuseOverBlocks(rates).judged(program)
+        return FuseOverBlocks(rates).judged(BringTogether().run(program))
 
     def planning(self, target: Target) -> tuple[Recompute | OrderSteps | PlanMemory, ...]:
         """The passes over the scheduled program, in order."""

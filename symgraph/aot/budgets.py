@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import TargetError, UserError
+from ..ir.live_ranges import live_segments
 from ..ir.node import Node
-from ..ir.program import Program, live_segments
+from ..ir.program import Program
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
 from .signature import Signature

@@ -8,8 +8,9 @@ from typing import Any
 from ..codegen.llvm.stack import TASKS, Stack
 from ..ir.cost import node_flops
 from ..ir.graph import Graph
+from ..ir.live_ranges import live_ranges
 from ..ir.node import Node
-from ..ir.program import KernelStep, Program, live_ranges
+from ..ir.program import KernelStep, Program
 from ..kernel import dims
 from ..kernel.dims import Dim
 from ..kernel.dtypes import as_dtype

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import GradientError
+from ..ir.apply import expand_parts
 from ..ir.graph import Graph, topological
 from ..ir.node import Node, Value
-from ..ir.op import registry
 from ..ir.origin import deriving
+from ..ir.registry import registry
 from ..ir.scan import Scan
-from ..ir.symbol import Expression, Symbol, as_symbol, expand_parts
+from ..ir.symbol import Expression, Symbol, as_symbol
 from .loop import has_own_gradient, loop_gradients
 
 

@@ -14,11 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from ..ir.apply import apply, expand_parts
 from ..ir.graph import Graph, topological, with_inputs
 from ..ir.node import Node, Value
-from ..ir.op import CompositeOp, Op, registry
+from ..ir.op import CompositeOp, Op
+from ..ir.registry import registry
 from ..ir.scan import Scan, variable
-from ..ir.symbol import Symbol, apply, expand_parts
+from ..ir.symbol import Symbol
 from ..ir.tensor_type import TensorType
 
 Propagate = Callable[[Graph, Sequence[Value], Sequence[Symbol]], "list[Symbol | None]"]

@@ -16,10 +16,10 @@ from ..kernel.functions import FUNCTIONS
 from ..kernel.ir import Call, Expr, Load, Reduce
 from ..kernel.picked_sums import picked_terms, visited
 from ..kernel.rewrite import operands
+from .apply import expand_parts
 from .fused import Fused
 from .graph import Graph
 from .node import Node, Value
-from .symbol import expand_parts
 from .tensor_type import TensorType
 
 __all__ = ["node_flops"]

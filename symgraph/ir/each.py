@@ -18,9 +18,11 @@ import numpy as np
 from ..kernel.compute import Compute, Tensor
 from ..kernel.dims import Dim, LoopVar
 from ..kernel.ir import Axis, Buffer, Cast, Expr, Load, Reduce
+from ..kernel.parts import producers_first
 from ..kernel.rewrite import LoadRewriter, loads
 from .node import Node
-from .op import Op, Variable, register
+from .op import Op, Variable
+from .registry import register
 from .tensor_type import TensorType
 
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ class _Steps:
         self.new: dict[Compute, Compute] = {}
 
     def run(self, root: Compute, axis: int, total: bool) -> Compute:
-        for compute in _below(root):
+        for compute in producers_first((root,)):
             if compute is not root and self._varies(compute):
                 self.new[compute] = self._compute(compute, 0)
         return self._total(root) if total else self._compute(root, axis)
@@ -155,21 +157,3 @@ class _Steps:
             summed = Reduce("sum", (Axis(step, self.extent),), body)
         result: Expr = summed if summed.dtype == dtype else Cast(summed, dtype)
         return Compute(compute.name, compute.axes, result)
-
-
-def _below(root: Compute) -> list[Compute]:
-    """The computations that a computation rests on, and itself, producers first."""
-    order: list[Compute] = []
-    seen: set[Compute] = set()
-    stack: list[tuple[Compute, bool]] = [(root, False)]
-    while stack:
-        current, done = stack.pop()
-        if done:
-            order.append(current)
-        elif current not in seen:
-            seen.add(current)
-            stack.append((current, True))
-            stack.extend(
-                (x.tensor, False) for x in loads(current.body) if isinstance(x.tensor, Compute)
-            )
-    return order

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..errors import AttributeValueError, GradientError
-from .op import Op, register, registry
+from .op import Op
+from .registry import register, registry
+from .wrapped import Wrapped
 
 if TYPE_CHECKING:
     from .infer import DTypeView, ShapeView, Unifier
@@ -155,7 +157,7 @@ def _no_backward(op: HostOp) -> str:
 
 @register
 @dataclass(frozen=True)
-class HostInference(OnHost):
+class HostInference(Wrapped, OnHost):
     """A host operator whose `forward` is called with `is_train` False."""
 
     op: HostOp
@@ -164,27 +166,6 @@ class HostInference(OnHost):
     @property
     def label(self) -> str:
         return self.op.name
-
-    @property
-    def output_count(self) -> int:
-        return self.op.output_count
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        return self.op.output_names
-
-    def argument_names(self, count: int) -> tuple[str, ...]:
-        return self.op.argument_names(count)
-
-    @property
-    def input_limits(self) -> tuple[int, int | None]:
-        return self.op.input_limits
-
-    def infer_shape(self, u: Unifier, *inputs: ShapeView) -> tuple[Any, ...]:
-        return self.op.infer_shape(u, *inputs)
-
-    def infer_dtype(self, u: Unifier, *inputs: DTypeView) -> tuple[Any, ...]:
-        return self.op.infer_dtype(u, *inputs)
 
     def call_host(self, reads: Sequence[Array], writes: Sequence[Array]) -> None:
         self.op.forward(False, read_only(reads), list(writes))

@@ -92,7 +92,7 @@ class Unifier(Relations):
 
     def _relate_parts(self, node: Node) -> None:
         if node not in self._parts:
-            from .symbol import expand_parts
+            from .apply import expand_parts
 
             self._parts[node] = expand_parts(node)
         inputs, inner, outputs = self._parts[node]

@@ -23,9 +23,10 @@ from ..kernel.ir import Expr, IndexValue
 from ..kernel.reindex import reindex
 from .op import Op
 from .tensor_type import TensorType
+from .wrapped import Wrapped
 
 if TYPE_CHECKING:
-    from .infer import DTypeView, ShapeView, Unifier
+    from .infer import ShapeView, Unifier
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -96,7 +97,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class InLayout(Op):
+class InLayout(Wrapped):
     """`op` with inputs and outputs in layouts; None stands for the plain one."""
 
     op: Op
@@ -104,14 +105,6 @@ class InLayout(Op):
     outs: tuple[Layout | None, ...]
     view: bool = False
     name: ClassVar[str] = "in_layout"
-
-    @property
-    def output_count(self) -> int:
-        return self.op.output_count
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        return self.op.output_names
 
     @property
     def is_view(self) -> bool:
@@ -144,13 +137,6 @@ class InLayout(Op):
         outs = ",".join(str(x) if x else "plain" for x in self.outs)
         return (("op", self.op.name), ("ins", ins), ("outs", outs), *self.op.attribute_items)
 
-    def argument_names(self, count: int) -> tuple[str, ...]:
-        return self.op.argument_names(count)
-
-    @property
-    def input_limits(self) -> tuple[int, int | None]:
-        return self.op.input_limits
-
     def infer_shape(self, u: Unifier, *shapes: ShapeView) -> tuple[Any, ...]:
         from .infer import ShapeView as View
 
@@ -163,9 +149,6 @@ class InLayout(Op):
             r if layout is None else layout.physical(tuple(r))
             for r, layout in zip(results, self.outs, strict=True)
         )
-
-    def infer_dtype(self, u: Unifier, *dtypes: DTypeView) -> tuple[Any, ...]:
-        return self.op.infer_dtype(u, *dtypes)
 
     def forward(self, *tensors: Tensor) -> tuple[Compute, ...]:
         plain = [

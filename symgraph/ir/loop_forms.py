@@ -10,7 +10,8 @@ from ..kernel.dims import DimVar
 from .compose import reads_elements
 from .graph import Graph, make_node
 from .node import Value
-from .op import Constant, registry
+from .op import Constant
+from .registry import registry
 
 if TYPE_CHECKING:
     from .scan import Scan

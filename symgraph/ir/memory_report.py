@@ -13,7 +13,8 @@ from typing import Any
 from ..errors import InputError, MemoryPlanError
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
-from .program import MemoryPlan, Program, ProgramBuffer, Segment, live_segments
+from .live_ranges import Segment, live_segments
+from .program import MemoryPlan, Program, ProgramBuffer
 
 ALIGNMENT = 64
 

@@ -14,15 +14,17 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..errors import AttributeValueError, GradientError, UnknownOperatorError
+from ..errors import GradientError, UnknownOperatorError
 from ..kernel.compute import Compute, Tensor
 from ..kernel.dims import Dim
 from .initializer import Constant as ConstantInit
 from .initializer import Initializer
+from .registry import register
+from .sample import Sample, Samples
 from .tensor_type import UNKNOWN, TensorType
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from .layout import Layout
     from .node import Node, Value
     from .symbol import Symbol
+
 
 Array = Any
 
@@ -48,43 +51,6 @@ class Owned:
     auxiliary: bool = False
     dtype: str | None = None
     needed: Callable[[Any], bool] = lambda op: True
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One case for the tests of an operator.
-
-    `inputs` are arrays, or shapes to be filled from a seeded generator uniformly in
-    [low, high) (integers in that range for integer dtypes).  `gradient` False: not
-    differentiable there.
-    """
-
-    op: Op
-    inputs: tuple[Any, ...]
-    dtype: str = "float32"
-    low: float = -1.0
-    high: float = 1.0
-    gradient: bool = True
-    rtol: float | None = None
-    atol: float | None = None
-
-
-class Samples:
-    """Samples stated inside an operator's class, made when they are first asked for.
-
-        samples = Samples(lambda cls: (Sample(cls(axis=1), ((2, 3),)),))
-
-    A base class may state them for all of its subclasses: `cls` is the class that is asked.
-    """
-
-    def __init__(self, make: Callable[[Any], Sequence[Sample]]) -> None:
-        self._make = make
-        self._made: dict[type, tuple[Sample, ...]] = {}
-
-    def __get__(self, instance: Any, owner: type) -> tuple[Sample, ...]:
-        if owner not in self._made:
-            self._made[owner] = tuple(self._make(owner))
-        return self._made[owner]
 
 
 @dataclass(frozen=True)
@@ -297,7 +263,7 @@ class Op:
 
     def __call__(self, *inputs: Any, name: str | None = None) -> Any:
         """Apply to symbols; missing owned inputs become variables."""
-        from .symbol import apply
+        from .apply import apply
 
         return apply(self, *inputs, name=name)
 
@@ -450,56 +416,6 @@ class Opaque(Op):
             f"operator {self.type_name!r} is not registered, so the graph can be drawn but not "
             f"run; import the module that defines it before loading the graph"
         )
-
-
-class Registry:
-    """Operators by name."""
-
-    def __init__(self) -> None:
-        self._classes: dict[str, type[Op]] = {}
-
-    def add(self, cls: type[Op]) -> None:
-        """Register; the same class may be defined again, as in a notebook cell."""
-        if not cls.name:
-            raise AttributeValueError(f"{cls.__name__}: an operator needs a class attribute `name`")
-        known = self._classes.get(cls.name)
-        if known is not None and (known.__module__, known.__qualname__) != (
-            cls.__module__,
-            cls.__qualname__,
-        ):
-            raise AttributeValueError(
-                f"operator name {cls.name!r} is taken by {known.__module__}.{known.__qualname__}"
-            )
-        self._classes[cls.name] = cls
-
-    def remove(self, name: str) -> None:
-        self._classes.pop(name, None)
-
-    def get(self, name: str) -> type[Op]:
-        if name not in self._classes:
-            import difflib
-
-            near = difflib.get_close_matches(name, self._classes, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UnknownOperatorError(f"unknown operator {name!r}{hint}")
-        return self._classes[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._classes
-
-    def names(self) -> tuple[str, ...]:
-        return tuple(sorted(self._classes))
-
-
-registry = Registry()
-
-C = TypeVar("C", bound=type[Op])
-
-
-def register(cls: C) -> C:
-    """Class decorator: make an operator known by its name."""
-    registry.add(cls)
-    return cls
 
 
 register(Variable)

@@ -18,16 +18,17 @@ from ..kernel.dims import Dim
 from ..kernel.ir import Expr, IndexValue, as_index
 from .op import Op
 from .tensor_type import TensorType
+from .wrapped import Wrapped
 
 if TYPE_CHECKING:
-    from .infer import DTypeView, ShapeView, Unifier
+    from .infer import ShapeView, Unifier
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Margins = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
-class ReadInside(Op):
+class ReadInside(Wrapped):
     """`op` with inputs that lie inside larger tensors, `margins` (before, after) around each axis;
     None for an input that is read whole."""
 
@@ -36,24 +37,9 @@ class ReadInside(Op):
     name: ClassVar[str] = "read_inside"
 
     @property
-    def output_count(self) -> int:
-        return self.op.output_count
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        return self.op.output_names
-
-    @property
     def attribute_items(self) -> tuple[tuple[str, Any], ...]:
         shown = ",".join("whole" if m is None else str(m) for m in self.margins)
         return (("op", self.op.name), ("inside", shown), *self.op.attribute_items)
-
-    def argument_names(self, count: int) -> tuple[str, ...]:
-        return self.op.argument_names(count)
-
-    @property
-    def input_limits(self) -> tuple[int, int | None]:
-        return self.op.input_limits
 
     def infer_shape(self, u: Unifier, *shapes: ShapeView) -> tuple[Any, ...]:
         from .infer import ShapeView as View
@@ -63,9 +49,6 @@ class ReadInside(Op):
             for s, margins in zip(shapes, self.margins, strict=True)
         ]
         return self.op.infer_shape(u, *inner)
-
-    def infer_dtype(self, u: Unifier, *dtypes: DTypeView) -> tuple[Any, ...]:
-        return self.op.infer_dtype(u, *dtypes)
 
     def forward(self, *tensors: Tensor) -> tuple[Compute, ...]:
         inner = [

@@ -24,7 +24,8 @@ from ..kernel import dims
 from ..kernel.dims import Dim
 from .graph import Graph
 from .node import Node, Value
-from .op import Op, Variable, register
+from .op import Op, Variable
+from .registry import register
 from .tensor_type import UNKNOWN, TensorType
 
 if TYPE_CHECKING:
@@ -358,7 +359,7 @@ def evaluate(graph: Graph, arrays: Mapping[str, Any]) -> list[Any]:
 
 def _apply(op: Scan, before: Scan, ins: tuple[Symbol, ...]) -> tuple[Symbol, ...]:
     """The outputs of a loop over the inputs that it still names."""
-    from .symbol import apply
+    from .apply import apply
 
     given = dict(zip(before.names, ins, strict=True))
     made = apply(op, *(given[name] for name in op.names))

@@ -30,8 +30,9 @@ from .attributes import check_attributes
 from .graph import Graph, make_node
 from .initializer import Initializer
 from .node import Node, Value, next_serial
-from .op import Op, Opaque, registry
+from .op import Op, Opaque
 from .origin import Origin
+from .registry import registry
 from .tensor_type import TensorType
 
 FORMAT = "symgraph.graph"

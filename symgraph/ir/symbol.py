@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
-from ..errors import AttributeValueError, InputError, NameConflictError, ShapeError
+from ..errors import AttributeValueError, InputError, NameConflictError
 from ..kernel.dims import Dim
 from ..kernel.dtypes import DType, as_dtype
-from .attributes import check_attributes, with_plain_numbers
+from .arithmetic import Arithmetic
 from .by_name import DTypes, Shapes
-from .graph import Graph, make_node, topological
+from .graph import Graph, make_node
 from .initializer import Initializer
 from .node import Node, Value
-from .op import Constant, Op, Owned, Variable, registry
-from .origin import NOWHERE, Origin, caller, current_attributes, current_scope
+from .op import Constant, Variable
+from .origin import caller, current_attributes, current_scope
+from .registry import registry
 from .tensor_type import TensorType, as_shape
 
 Scalar = (int, float, bool, np.generic)
@@ -180,7 +181,7 @@ def output_names(graph: Graph) -> tuple[str, ...]:
     return tuple(names)
 
 
-class Symbol(Expression):
+class Symbol(Arithmetic, Expression):
     """One value of a graph; arithmetic on symbols declares further nodes.
 
     Every public function whose first input is a symbol is a method as well: `x.sum(axis=1)`,
@@ -294,88 +295,10 @@ class Symbol(Expression):
         assert isinstance(result, Symbol)
         return result
 
-    def __add__(self, other: Any) -> Symbol:
-        return self._binary("add", other)
-
-    def __radd__(self, other: Any) -> Symbol:
-        return self._binary("add", other, True)
-
-    def __sub__(self, other: Any) -> Symbol:
-        return self._binary("subtract", other)
-
-    def __rsub__(self, other: Any) -> Symbol:
-        return self._binary("subtract", other, True)
-
-    def __mul__(self, other: Any) -> Symbol:
-        return self._binary("multiply", other)
-
-    def __rmul__(self, other: Any) -> Symbol:
-        return self._binary("multiply", other, True)
-
-    def __truediv__(self, other: Any) -> Symbol:
-        return self._binary("divide", other)
-
-    def __rtruediv__(self, other: Any) -> Symbol:
-        return self._binary("divide", other, True)
-
-    def __floordiv__(self, other: Any) -> Symbol:
-        return self._binary("floor_divide", other)
-
-    def __rfloordiv__(self, other: Any) -> Symbol:
-        return self._binary("floor_divide", other, True)
-
-    def __mod__(self, other: Any) -> Symbol:
-        return self._binary("remainder", other)
-
-    def __rmod__(self, other: Any) -> Symbol:
-        return self._binary("remainder", other, True)
-
-    def __pow__(self, other: Any) -> Symbol:
-        return self._binary("power", other)
-
-    def __rpow__(self, other: Any) -> Symbol:
-        return self._binary("power", other, True)
-
-    def __matmul__(self, other: Any) -> Symbol:
-        return self._binary("matmul", other)
-
-    def __rmatmul__(self, other: Any) -> Symbol:
-        return self._binary("matmul", other, True)
-
-    def __lt__(self, other: Any) -> Symbol:
-        return self._binary("less", other)
-
-    def __le__(self, other: Any) -> Symbol:
-        return self._binary("less_equal", other)
-
-    def __gt__(self, other: Any) -> Symbol:
-        return self._binary("greater", other)
-
-    def __ge__(self, other: Any) -> Symbol:
-        return self._binary("greater_equal", other)
-
-    def __and__(self, other: Any) -> Symbol:
-        return self._binary("bitwise_and", other)
-
-    def __or__(self, other: Any) -> Symbol:
-        return self._binary("bitwise_or", other)
-
-    def __xor__(self, other: Any) -> Symbol:
-        return self._binary("bitwise_xor", other)
-
     def _unary(self, name: str) -> Symbol:
         result = registry.get(name)()(self)
         assert isinstance(result, Symbol)
         return result
-
-    def __neg__(self) -> Symbol:
-        return self._unary("negative")
-
-    def __abs__(self) -> Symbol:
-        return self._unary("abs")
-
-    def __invert__(self) -> Symbol:
-        return self._unary("bitwise_invert")
 
     def __getitem__(self, index: Any) -> Symbol:
         from_index = getattr(registry.get("slice"), "from_index", None)
@@ -476,79 +399,3 @@ def as_symbol(value: Any) -> Symbol:
     if isinstance(value, (np.ndarray, np.generic)):
         return constant(value)
     raise InputError(f"need a symbol, an array or a number, got {type(value).__name__} {value!r}")
-
-
-def apply(op: Op, *inputs: Any, name: str | None = None, origin: Origin | None = None) -> Any:
-    """Declare a node: the symbol of its output, or a tuple of symbols for several outputs.
-
-    Inputs given as None or left out become variables where the operator owns them.
-    Raises: ShapeError, DTypeError, AttributeValueError at once for what can be known now.
-    """
-    op = with_plain_numbers(op)
-    check_attributes(op)
-    op.check_attributes()
-    place = caller() if origin is None else origin
-    values = [None if item is None else as_symbol(item).value for item in inputs]
-    values = _complete_inputs(op, values, place)
-    scope, attributes = current_scope(), tuple(sorted(current_attributes().items()))
-    complete = tuple(v for v in values if v is not None)
-    node = make_node(op, complete, name, place, scope, attributes)
-    symbols = tuple(Symbol(v) for v in node.values)
-    return symbols[0] if len(symbols) == 1 else symbols
-
-
-def _complete_inputs(op: Op, values: list[Value | None], place: Origin) -> list[Value | None]:
-    """Make the variables that the operator owns and nobody gave."""
-    least, most = op.input_limits
-    names = op.argument_names(len(values) if most is None else most)
-    values = values + [None] * (len(names) - len(values))
-    for owned in op.owned:
-        if owned.argument not in names:
-            raise AttributeValueError(
-                f"{op.name}: it owns {owned.argument!r}, but its inputs are {', '.join(names)}"
-            )
-        position = names.index(owned.argument)
-        if values[position] is None and owned.needed(op):
-            values[position] = _owned_variable(owned, place)
-    given = [v for v in values if v is not None]
-    missing = [n for n, v in zip(names, values, strict=False) if v is None][: least - len(given)]
-    if len(given) < least or (most is not None and len(values) > most):
-        what = f"missing {', '.join(missing)}" if missing else f"got {len(values)}"
-        raise InputError(
-            f"{op.name} takes {', '.join(names) or 'no inputs'}: {what} (declared at {place})"
-        )
-    holes = [n for n, v, after in zip(names, values, values[1:], strict=False) if not v and after]
-    if holes and op.input_limits[0] > names.index(holes[0]):
-        raise InputError(f"{op.name}: input {holes[0]} is None (declared at {place})")
-    return values
-
-
-def _owned_variable(owned: Owned, place: Origin) -> Value:
-    role = "auxiliary" if owned.auxiliary else "parameter"
-    type = TensorType(None, None if owned.dtype is None else as_dtype(owned.dtype))
-    op = Variable(type, role, owned.init, owned.argument)
-    attributes = tuple(sorted(current_attributes().items()))
-    return Node(op, (), (type,), None, place, current_scope(), attributes)[0]
-
-
-def expand_parts(node: Node) -> tuple[tuple[Value, ...], tuple[Node, ...], tuple[Value, ...]]:
-    """A composite node as (stand-in inputs, inner nodes, outputs)."""
-    names = node.op.argument_names(len(node.inputs))
-    inputs = [
-        Node(Variable(v.type), (), (v.type,), n, NOWHERE)[0]
-        for v, n in zip(node.inputs, names, strict=True)
-    ]
-    outputs = as_values(node.op.forward(*(Symbol(v) for v in inputs)), node.op)
-    stand_ins = {v.node for v in inputs}
-    inner = tuple(n for n in topological(v.node for v in outputs) if n not in stand_ins)
-    return tuple(inputs), inner, outputs
-
-
-def as_values(result: Any, op: Op) -> tuple[Value, ...]:
-    """The values of what a method returned: one symbol or one for each output."""
-    items = [result] if isinstance(result, Symbol) else list(result)
-    if len(items) != op.output_count:
-        raise ShapeError(
-            f"{op.name} has {op.output_count} outputs but {type(op).__name__} returned {len(items)}"
-        )
-    return tuple(as_symbol(item).value for item in items)

@@ -108,6 +108,8 @@ class Chain:
     after: tuple[_Nest, ...]
     reads: tuple[tuple[tuple[tuple[Dim, ...], ...], ...], ...] = ()
     """For each link and nest behind it, and each axis, where that is read."""
+    over: tuple[bool, ...] = ()
+    """For each link, whether what it is made of, the link before, may lie in the same place."""
 
     @property
     def loops(self) -> tuple[For, ...]:
@@ -121,7 +123,9 @@ class Chain:
         return found if found.found else None
 
 
-def chain_of(kernels: Sequence[Kernel], links: Sequence[Link]) -> Chain | None:
+def chain_of(
+    kernels: Sequence[Kernel], links: Sequence[Link], over: Sequence[bool] | None = None
+) -> Chain | None:
     """The chain of these kernels; None where one of them is no nest of loops."""
     stages: list[tuple[_Nest, ...]] = []
     after: tuple[_Nest, ...] = ()
@@ -144,7 +148,8 @@ def chain_of(kernels: Sequence[Kernel], links: Sequence[Link]) -> Chain | None:
         tuple(_places(nest, source) for nest in nests)
         for (_, source), nests in zip(links, stages[1:], strict=True)
     )
-    return Chain(tuple(kernels), tuple(links), tuple(stages), after, reads)
+    overs = (False,) * len(links) if over is None else tuple(over)
+    return Chain(tuple(kernels), tuple(links), tuple(stages), after, reads, overs)
 
 
 def _places(nest: _Nest, buffer: Buffer) -> tuple[tuple[Dim, ...], ...]:
@@ -426,6 +431,17 @@ class Blocks:
                 return False
         return True
 
+    def own(self) -> tuple[bool, ...]:
+        """For each intermediate, whether it has a place of its own; else it lies over the one
+        before, of which it is made element by element or row by row."""
+        return tuple(
+            number == 0
+            or not over
+            or self.regions[number - 1] != self.regions[number]
+            or self.chain.links[number - 1][0].shape != self.chain.links[number][0].shape
+            for number, over in enumerate(self.chain.over)
+        )
+
     def rounds(self) -> tuple[dict[Buffer, Dim], ...]:
         """For each stage, how many times blocks read the same part of what it reads: the rounds of
         those loops over blocks along which that does not move."""
@@ -447,16 +463,18 @@ class Blocks:
 
     def kernel(self, name: str, origin: str) -> Kernel:
         """The one kernel."""
-        kept = [
-            Buffer(read.name, region.shape, made.dtype, "local")
-            for (made, read), region in zip(self.chain.links, self.regions, strict=True)
-        ]  # fmt: skip
+        kept: list[Buffer] = []
+        for (made, read), region, own in zip(
+            self.chain.links, self.regions, self.own(), strict=True
+        ):
+            new = Buffer(read.name, region.shape, made.dtype, "local")
+            kept.append(new if own else kept[-1])
         parts: list[Stmt] = []
         for number, nests in enumerate(self.chain.stages):
             for which, nest in enumerate(nests):
                 parts.append(self._moved(number, which, nest, kept))
         body = block(*parts)
-        for buffer in reversed(kept):
+        for buffer in reversed(dict.fromkeys(kept)):
             body = Alloc(buffer, body)
         for loop in reversed(self.around):
             body = For(loop.var, loop.extent, "parallel", body)

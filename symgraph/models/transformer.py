@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from ..ir.initializer import Normal
 from ..ir.symbol import Symbol, parameter, var
-from ..ops.activation import gelu
 from ..ops.contraction import linear
 from ..ops.indexing import embedding
 from ..ops.normalization import layer_norm
 from ..ops.random import dropout
-from ..ops.shape import reshape, transpose
+from ..ops.reshape import reshape
+from ..ops.sigmoid_units import gelu
 from ..ops.softmax import scaled_dot_product_attention
+from ..ops.transposition import transpose
 
 
 def bert_encoder(

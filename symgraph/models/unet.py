@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..ir.symbol import Symbol
-from ..ops.convolution import conv2d, conv_transpose2d
+from ..ops.convolution import conv2d
 from ..ops.join import concat
 from ..ops.max_pooling import max_pool2d
+from ..ops.transposed_convolution import conv_transpose2d
 from .parts import conv_bn_relu, image
 
 DEPTH = 4

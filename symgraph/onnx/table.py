@@ -9,7 +9,9 @@ import numpy as np
 
 from ..errors import MissingDependencyError, UserError
 from ..ir.host import OnHost
-from ..ir.op import Constant, Op, Sample, Variable, registry
+from ..ir.op import Constant, Op, Variable
+from ..ir.registry import registry
+from ..ir.sample import Sample
 from ..ir.symbol import Group, Symbol, var
 from ..ir.tensor_type import TensorType
 from ..kernel.dtypes import as_dtype

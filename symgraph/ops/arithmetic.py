@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AttributeValueError, InternalError
-from ..ir.op import Affine, Constant, Op, Sample, Samples, register
+from ..ir.op import Affine, Constant, Op
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from ..ir.symbol import Symbol, constant
 from ..ir.tensor_type import TensorType
 from ..kernel.compute import Compute

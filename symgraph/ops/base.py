@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from ..errors import GradientError, InputError
-from ..ir.op import Constant, Op, Sample, Samples, registry
+from ..ir.op import Constant, Op
+from ..ir.registry import registry
+from ..ir.sample import Sample, Samples
 from ..ir.symbol import Symbol
 from ..ir.tensor_type import TensorType
 from ..kernel import dims

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AttributeValueError
-from ..ir.op import Op, Sample, Samples, register
+from ..ir.op import Op
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from ..ir.symbol import Symbol
 from ..ir.tensor_type import TensorType, as_shape
 from ..kernel import dims

@@ -9,7 +9,9 @@ import numpy as np
 
 from ..errors import AttributeValueError
 from ..ir.initializer import He
-from ..ir.op import Op, Owned, Sample, Samples, register
+from ..ir.op import Op, Owned
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from ..ir.symbol import Symbol
 from ..kernel.compute import Compute, Tensor, compute, reduce
 from ..kernel.dims import Dim

@@ -1,8 +1,8 @@
 """The primitive operators of convolution: sums of products over windows of unpadded tensors.
 
 Each is one contraction over affine indices; the rearrangements of elements are in
-`convolution_phases.py`.  `convolution.py` builds padded, grouped and transposed convolutions and
-all gradients from both.
+`convolution_phases.py`.  `convolution.py` and its neighbours build padded, grouped and transposed
+convolutions and all gradients from both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import numpy as np
 
 from ..ir.alternative import Alternative
 from ..ir.layout import Layout
-from ..ir.op import Op, Sample, register
+from ..ir.op import Op
+from ..ir.registry import register
+from ..ir.sample import Sample
 from ..ir.symbol import Symbol
 from ..ir.tensor_type import TensorType
 from ..kernel import dims
@@ -110,7 +112,7 @@ class Convolution(Op):
         return compute((x.shape[0], weight.shape[0], *spatial), element)
 
     def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
-        from .convolution import ConvolutionInputGradient, ConvolutionWeightGradient
+        from .convolution_gradients import ConvolutionInputGradient, ConvolutionWeightGradient
 
         (g,), (x, weight) = grads, ins[:2]
         none = ((0, 0),) * len(self.stride)
@@ -238,7 +240,7 @@ class ConvolutionWeightSum(Op):
         return compute((*grouped_extents(like.shape[0], self.groups), *like.shape[1:]), element)
 
     def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
-        from .convolution import ConvolutionInputGradient
+        from .convolution_gradients import ConvolutionInputGradient
 
         (w,), (x, g, _) = grads, ins
         if self.groups > 1:

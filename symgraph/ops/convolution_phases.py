@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.op import Op, Sample, register
+from ..ir.op import Op
+from ..ir.registry import register
+from ..ir.sample import Sample
 from ..kernel import dims
 from ..kernel.compute import Compute, Tensor, all_of, compute, where
 from ..kernel.dims import Dim

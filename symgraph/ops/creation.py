@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AttributeValueError
-from ..ir.op import Op, Sample, Samples, register
+from ..ir.op import Op
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from ..ir.symbol import Symbol
 from ..kernel.compute import Compute, Tensor, compute
 from ..kernel.dtypes import as_dtype

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AttributeValueError
-from ..ir.op import CompositeOp, Sample, register
+from ..ir.op import CompositeOp
+from ..ir.registry import register
+from ..ir.sample import Sample
 from ..ir.symbol import Symbol
 from ..kernel import dims
 from .base import Array, Gradients, make

@@ -1,4 +1,5 @@
-"""Elements chosen by integer data, and the scattered sums that are their gradients.
+"""Elements chosen by integer data; the scattered sums that are their gradients are in
+`indexing_gradients.py`.
 
 An index below 0 counts from the end, as in numpy.  One that is out of range is clamped to the
 nearest element when it is read, and left out when it is scattered: compiled code cannot raise.
@@ -13,9 +14,11 @@ import numpy as np
 
 from ..errors import AttributeValueError
 from ..ir.initializer import Normal
-from ..ir.op import Op, Owned, Sample, Samples, register
+from ..ir.op import Op, Owned
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from ..ir.symbol import Symbol
-from ..kernel.compute import Compute, Tensor, compute, reduce
+from ..kernel.compute import Compute, Tensor, compute
 from ..kernel.dims import Dim
 from ..kernel.dtypes import as_dtype
 from ..kernel.ir import Expr, IndexValue, call, cast, const, where
@@ -31,16 +34,28 @@ def wrapped(index: Expr, extent: Dim) -> Expr:
     return where(call("lt", wide, const(0, "int64")), wide + IndexValue(extent), wide)
 
 
-def scattered(axis: Any, index: Expr, extent: Dim, value: Expr) -> Expr:
-    """The value where an index names the element `axis` of an axis, else 0."""
-    return where(call("eq", wrapped(index, extent), cast(axis, "int64")), value, 0)
+def taken(x: Tensor, indices: Tensor, axis: int, only_inside: bool = False) -> Compute:
+    """The elements of x along an axis that the indices name; 0, where asked for, instead of the
+    nearest one for an index out of range."""
+    extent = x.shape[axis]
+
+    def element(*i: Any) -> Any:
+        chosen = wrapped(indices[i[axis : axis + indices.ndim]], extent)
+        index = (*i[:axis], chosen, *i[axis + indices.ndim :])
+        value = x[index]
+        if not only_inside:
+            return value
+        inside = call("le", const(0, "int64"), chosen) & call("lt", chosen, IndexValue(extent))
+        return where(inside, value, 0)
+
+    return compute((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), element)
 
 
-def _indices(u: Unifier, dtype: DTypeView) -> None:
+def integer_indices(u: Unifier, dtype: DTypeView) -> None:
     u.integer(dtype, "indices")
 
 
-def _numpy_clamped(indices: Array, extent: int) -> Array:
+def clamped_array(indices: Array, extent: int) -> Array:
     wide = indices.astype(np.int64)
     return np.clip(np.where(wide < 0, wide + extent, wide), 0, max(extent - 1, 0))
 
@@ -76,153 +91,17 @@ class Take(Op):
         return ((*shape[:axis], *indices.dims, *shape[axis + 1 :]),)
 
     def infer_dtype(self, u: Unifier, x: DTypeView, indices: DTypeView) -> tuple[Any, ...]:
-        _indices(u, indices)
+        integer_indices(u, indices)
         return (x,)
 
     def forward(self, x: Tensor, indices: Tensor) -> Compute:
-        axis = self.axis % x.ndim
-        shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
-
-        def element(*i: Any) -> Any:
-            chosen = wrapped(indices[i[axis : axis + indices.ndim]], x.shape[axis])
-            index = (*i[:axis], chosen, *i[axis + indices.ndim :])
-            return x[index]
-
-        return compute(shape, element)
+        return taken(x, indices, self.axis % x.ndim)
 
     def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
         return (make("take_gradient", grads[0], ins[1], ins[0], axis=self.axis), None)
 
     def reference(self, x: Array, indices: Array) -> Any:
-        return np.take(x, _numpy_clamped(indices, x.shape[self.axis]), self.axis)
-
-
-@register
-@dataclass(frozen=True, slots=True)
-class TakeGradient(Op):
-    """y[.., n, ..] = the sum of x over all places whose index is n: the gradient of take.
-
-    Of `like` only the shape is read.
-    Shapes: x [*a, *i, *b], indices [*i], like [*a, n, *b] -> y [*a, n, *b].   Dtypes: x any number.
-    """
-
-    axis: int = 0
-    name = "take_gradient"
-    no_gradient = ("indices", "like")
-    samples = Samples(
-        lambda cls: (
-            Sample(cls(0), ((2, 4, 3), random_integers((2, 4), -5, 5), (5, 3))),
-            Sample(cls(1), ((2, 33, 3), random_integers((33,), 0, 17, "int64"), (2, 17, 3))),
-            Sample(cls(-1), ((2, 3), random_integers((), 0, 7), (2, 3, 7)), dtype="float64"),
-            Sample(cls(0), ((2, 3), random_integers((2, 3), 0, 7, "uint8"), (7,))),
-            Sample(cls(0), ((0, 3), random_integers((0,), 0, 5), (5, 3))),
-            Sample(cls(0), ((2, 3), random_integers((2,), 0, 1), (1, 3))),
-            Sample(cls(0), ((3, 2), np.array([9, -9, 2], np.int32), (5, 2))),
-            Sample(cls(1), ((3, 4), random_integers((4,), 0, 5), (3, 5)), dtype="int32", low=-9,
-                   high=9, gradient=False),
-        )
-    )  # fmt: skip
-
-    def infer_shape(
-        self, u: Unifier, x: ShapeView, indices: ShapeView, like: ShapeView
-    ) -> tuple[Any, ...]:
-        if like.rank is not None:
-            u.axis(self.axis, len(like))
-        return (like,)
-
-    def infer_dtype(
-        self, u: Unifier, x: DTypeView, indices: DTypeView, like: DTypeView
-    ) -> tuple[Any, ...]:
-        _indices(u, indices)
-        return (u.number(x),)
-
-    def forward(self, x: Tensor, indices: Tensor, like: Tensor) -> Compute:
-        axis = self.axis % like.ndim
-
-        def element(*i: Any) -> Any:
-            def term(*r: Any) -> Expr:
-                index = (*i[:axis], *r, *i[axis + 1 :])
-                return scattered(i[axis], indices[r], like.shape[axis], x[index])
-
-            return reduce("sum", indices.shape, term)
-
-        return compute(like.shape, element)
-
-    def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
-        # An index out of range was left out, so its gradient is 0, not that of the nearest.
-        return (make("take_inside", grads[0], ins[1], axis=self.axis), None, None)
-
-    def reference(self, x: Array, indices: Array, like: Array) -> Any:
-        extent = like.shape[self.axis]
-        wide = indices.astype(np.int64)
-        wide = np.where(wide < 0, wide + extent, wide)
-        axis = self.axis % like.ndim
-        result = np.zeros(like.shape, x.dtype)
-        front = np.moveaxis(result, axis, 0)
-        source = np.moveaxis(x, range(axis, axis + wide.ndim), range(wide.ndim))
-        for place, n in np.ndenumerate(wide):
-            if 0 <= n < extent:
-                front[n] += source[place]
-        return result
-
-
-@register
-@dataclass(frozen=True, slots=True)
-class TakeInside(Op):
-    """y = take(x, indices), but 0 for an index out of range.
-
-    Shapes: x [*a, n, *b], indices [*i] -> y [*a, *i, *b].   Dtypes: x any number, indices integers.
-    """
-
-    axis: int = 0
-    name = "take_inside"
-    no_gradient = ("indices",)
-    samples = Samples(
-        lambda cls: (
-            Sample(cls(0), ((5, 3), random_integers((2, 4), -7, 7))),
-            Sample(cls(1), ((2, 17, 3), random_integers((33,), 0, 20, "int64"))),
-            Sample(cls(-1), ((2, 3, 7), random_integers((), 0, 7)), dtype="float64"),
-            Sample(cls(0), ((5, 3), random_integers((0,), 0, 5))),
-            Sample(cls(0), ((1, 3), random_integers((2,), 0, 3))),
-        )
-    )
-
-    def infer_shape(self, u: Unifier, x: ShapeView, indices: ShapeView) -> tuple[Any, ...]:
-        return Take(self.axis).infer_shape(u, x, indices)
-
-    def infer_dtype(self, u: Unifier, x: DTypeView, indices: DTypeView) -> tuple[Any, ...]:
-        _indices(u, indices)
-        return (u.number(x),)
-
-    def forward(self, x: Tensor, indices: Tensor) -> Compute:
-        axis = self.axis % x.ndim
-        shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
-
-        def element(*i: Any) -> Any:
-            chosen = wrapped(indices[i[axis : axis + indices.ndim]], x.shape[axis])
-            index = (*i[:axis], chosen, *i[axis + indices.ndim :])
-            inside = call("le", const(0, "int64"), chosen)
-            inside = inside & call("lt", chosen, IndexValue(x.shape[axis]))
-            return where(inside, x[index], 0)
-
-        return compute(shape, element)
-
-    def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
-        return (make("take_gradient", grads[0], ins[1], ins[0], axis=self.axis), None)
-
-    def reference(self, x: Array, indices: Array) -> Any:
-        extent = x.shape[self.axis]
-        wide = indices.astype(np.int64)
-        outside = (wide < -extent) | (wide >= extent)
-        result = np.moveaxis(
-            np.take(x, _numpy_clamped(indices, extent), self.axis),
-            range(self.axis % x.ndim, self.axis % x.ndim + wide.ndim),
-            range(wide.ndim),
-        ).copy()
-        result[outside] = 0
-        return np.moveaxis(
-            result, range(wide.ndim), range(self.axis % x.ndim, self.axis % x.ndim + wide.ndim)
-        )
+        return np.take(x, clamped_array(indices, x.shape[self.axis]), self.axis)
 
 
 @register
@@ -260,7 +139,7 @@ class Gather(Op):
         return (indices,)
 
     def infer_dtype(self, u: Unifier, x: DTypeView, indices: DTypeView) -> tuple[Any, ...]:
-        _indices(u, indices)
+        integer_indices(u, indices)
         return (x,)
 
     def forward(self, x: Tensor, indices: Tensor) -> Compute:
@@ -276,70 +155,7 @@ class Gather(Op):
         return (make("gather_gradient", grads[0], ins[1], ins[0], axis=self.axis), None)
 
     def reference(self, x: Array, indices: Array) -> Any:
-        return np.take_along_axis(x, _numpy_clamped(indices, x.shape[self.axis]), self.axis)
-
-
-@register
-@dataclass(frozen=True, slots=True)
-class GatherGradient(Op):
-    """y[.., n, ..] = the sum of x over the places along `axis` whose index is n.
-
-    The gradient of gather, for indices within range; of `like` only the shape is read.
-    Shapes: x, indices [*a, m, *b], like [*a, n, *b] -> y [*a, n, *b].   Dtypes: x any number.
-    """
-
-    axis: int = -1
-    name = "gather_gradient"
-    no_gradient = ("indices", "like")
-    samples = Samples(
-        lambda cls: (
-            Sample(cls(1), ((3, 7), random_integers((3, 7), -5, 5), (3, 5))),
-            Sample(cls(0), ((33, 2), random_integers((33, 2), 0, 17, "int64"), (17, 2))),
-            Sample(cls(), ((2, 3, 1), random_integers((2, 3, 1), 0, 5), (2, 3, 5)),
-                   dtype="float64"),
-            Sample(cls(1), ((3, 0), random_integers((3, 0), 0, 5), (3, 5))),
-            Sample(cls(1), ((3, 7), random_integers((3, 7), 0, 5), (3, 5)), dtype="int32", low=-9,
-                   high=9, gradient=False),
-        )
-    )  # fmt: skip
-
-    def infer_shape(
-        self, u: Unifier, x: ShapeView, indices: ShapeView, like: ShapeView
-    ) -> tuple[Any, ...]:
-        u.same_shape(x, indices, "x and indices must have one shape")
-        if like.rank is not None:
-            u.axis(self.axis, len(like))
-        return (like,)
-
-    def infer_dtype(
-        self, u: Unifier, x: DTypeView, indices: DTypeView, like: DTypeView
-    ) -> tuple[Any, ...]:
-        _indices(u, indices)
-        return (u.number(x),)
-
-    def forward(self, x: Tensor, indices: Tensor, like: Tensor) -> Compute:
-        axis = self.axis % like.ndim
-
-        def element(*i: Any) -> Any:
-            def term(r: Any) -> Expr:
-                index = (*i[:axis], r, *i[axis + 1 :])
-                return scattered(i[axis], indices[index], like.shape[axis], x[index])
-
-            return reduce("sum", indices.shape[axis], term)
-
-        return compute(like.shape, element)
-
-    def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
-        return (Gather(self.axis)(grads[0], ins[1]), None, None)
-
-    def reference(self, x: Array, indices: Array, like: Array) -> Any:
-        axis = self.axis % like.ndim
-        result = np.zeros(like.shape, x.dtype)
-        for place in np.ndindex(*indices.shape):
-            target = list(place)
-            target[axis] = int(indices[place]) % like.shape[axis]
-            result[tuple(target)] += x[place]
-        return result
+        return np.take_along_axis(x, clamped_array(indices, x.shape[self.axis]), self.axis)
 
 
 @register
@@ -372,7 +188,7 @@ class OneHot(Op):
         return ((*indices.dims, self.depth),)
 
     def infer_dtype(self, u: Unifier, indices: DTypeView) -> tuple[Any, ...]:
-        _indices(u, indices)
+        integer_indices(u, indices)
         return (as_dtype(self.dtype),)
 
     def forward(self, indices: Tensor) -> Compute:
@@ -425,7 +241,7 @@ class Embedding(Op):
         return ((*indices.dims, self.size),)
 
     def infer_dtype(self, u: Unifier, indices: DTypeView, weight: DTypeView) -> tuple[Any, ...]:
-        _indices(u, indices)
+        integer_indices(u, indices)
         return (u.floating(weight, "weight"),)
 
     def forward(self, indices: Tensor, weight: Tensor) -> Compute:
@@ -438,62 +254,10 @@ class Embedding(Op):
         return (None, make("take_gradient", grads[0], ins[0], ins[1], axis=0))
 
     def reference(self, indices: Array, weight: Array) -> Any:
-        return weight[_numpy_clamped(indices, self.count)]
+        return weight[clamped_array(indices, self.count)]
 
 
-@register
-@dataclass(frozen=True, slots=True)
-class CumSum(Op):
-    """y[.., n, ..] = the sum of x[.., 0..n, ..] along `axis`; from the end under `reverse`.
-
-    Shapes: any, kept.   Dtypes: any number, kept.
-    """
-
-    axis: int = 0
-    reverse: bool = False
-    name = "cumsum"
-    samples = Samples(
-        lambda cls: (
-            Sample(cls(), ((5, 3),)),
-            Sample(cls(1), ((17, 33),), atol=1e-5),
-            Sample(cls(-1, True), ((2, 3, 7),), dtype="float64"),
-            Sample(cls(0), ((0, 3),)),
-            Sample(cls(1), ((3, 1),)),
-            Sample(cls(1), ((3, 5),), dtype="int32", low=-9, high=9, gradient=False),
-        )
-    )
-
-    def infer_shape(self, u: Unifier, x: ShapeView) -> tuple[Any, ...]:
-        if x.rank is not None:
-            u.axis(self.axis, len(x))
-        return (x,)
-
-    def infer_dtype(self, u: Unifier, x: DTypeView) -> tuple[Any, ...]:
-        return (u.number(x),)
-
-    def forward(self, x: Tensor) -> Compute:
-        axis = self.axis % x.ndim
-
-        def element(*i: Any) -> Any:
-            def term(r: Any) -> Expr:
-                index = (*i[:axis], r, *i[axis + 1 :])
-                reached = call("le", i[axis], r) if self.reverse else call("le", r, i[axis])
-                return where(reached, x[index], 0)
-
-            return reduce("sum", x.shape[axis], term)
-
-        return compute(x.shape, element)
-
-    def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
-        return (CumSum(self.axis, not self.reverse)(grads[0]),)
-
-    def reference(self, x: Array) -> Any:
-        turned = np.flip(x, self.axis) if self.reverse else x
-        total = np.cumsum(turned, self.axis, dtype=x.dtype)
-        return np.flip(total, self.axis) if self.reverse else total
-
-
-def _axis(axis: int | None, x: Symbol, what: str) -> int:
+def stated_axis(axis: int | None, x: Symbol, what: str) -> int:
     if axis is None and x.ndim != 1:
         raise AttributeValueError(f"{what}: say which axis= (it may be left out for vectors only)")
     return 0 if axis is None else axis
@@ -503,7 +267,7 @@ def _axis(axis: int | None, x: Symbol, what: str) -> int:
 def take(x: Symbol, indices: Any, axis: int | None = None, *, name: str | None = None) -> Symbol:
     """The elements along an axis that integer indices name."""
     places = indices if isinstance(indices, Symbol) else np.asarray(indices)
-    return Take(_axis(axis, x, "take"))(x, places, name=name)  # type: ignore[no-any-return]
+    return Take(stated_axis(axis, x, "take"))(x, places, name=name)  # type: ignore[no-any-return]
 
 
 @specified_by(Gather)
@@ -533,12 +297,4 @@ def embedding(
     return Embedding(count, size)(indices, weight, name=name)  # type: ignore[no-any-return]
 
 
-@specified_by(CumSum)
-def cumsum(
-    x: Symbol, axis: int | None = None, reverse: bool = False, *, name: str | None = None
-) -> Symbol:
-    """Running sums along an axis."""
-    return CumSum(_axis(axis, x, "cumsum"), reverse)(x, name=name)  # type: ignore[no-any-return]
-
-
-__all__ = ["cumsum", "embedding", "gather", "one_hot", "take"]
+__all__ = ["embedding", "gather", "one_hot", "take"]

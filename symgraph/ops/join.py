@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AttributeValueError, InputError
-from ..ir.op import CompositeOp, Op, Sample, Samples, register
+from ..ir.op import CompositeOp, Op
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from ..ir.symbol import Group, Symbol
 from ..ir.tensor_type import TensorType
 from ..kernel import dims

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AttributeValueError
-from ..ir.op import CompositeOp, Op, Sample, register
+from ..ir.op import CompositeOp, Op
+from ..ir.registry import register
+from ..ir.sample import Sample
 from ..ir.symbol import Symbol
 from ..kernel.compute import Compute, Tensor, compute, reduce, where
 from ..kernel.ir import as_expr, const

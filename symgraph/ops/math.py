@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.op import register
+from ..ir.registry import register
 from ..ir.symbol import Symbol
 from ..kernel.ir import Expr, call, const
 from ..kernel.ir import where as choose

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.op import Sample, register
+from ..ir.registry import register
+from ..ir.sample import Sample
 from ..ir.symbol import Symbol
 from ..kernel.compute import Compute, Tensor, all_of, cast, compute, reduce, where
 from ..kernel.dtypes import int32

@@ -15,7 +15,9 @@ import numpy as np
 
 from ..errors import AttributeValueError
 from ..ir.initializer import Constant
-from ..ir.op import CompositeOp, Owned, Sample, register
+from ..ir.op import CompositeOp, Owned
+from ..ir.registry import register
+from ..ir.sample import Sample
 from ..ir.symbol import Symbol
 from .base import Array, Gradients, make, sum_to
 from .loss import ElementCount

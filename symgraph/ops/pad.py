@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AttributeValueError
-from ..ir.op import Op, Sample, Samples, register
+from ..ir.op import Op
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from ..ir.symbol import Symbol
 from ..kernel import dims
 from ..kernel.compute import Compute, Tensor, all_of, compute, reduce

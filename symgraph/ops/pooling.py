@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AttributeValueError
-from ..ir.op import CompositeOp, Sample, register
+from ..ir.op import CompositeOp
+from ..ir.registry import register
+from ..ir.sample import Sample
 from ..ir.symbol import Symbol
 from .average_pooling import AvgPool2d
 from .base import Array, make

@@ -17,7 +17,9 @@ import numpy as np
 
 from ..errors import AttributeValueError
 from ..ir.initializer import RandomKey
-from ..ir.op import CompositeOp, Op, Owned, Sample, register
+from ..ir.op import CompositeOp, Op, Owned
+from ..ir.registry import register
+from ..ir.sample import Sample
 from ..ir.symbol import Symbol
 from ..ir.tensor_type import TensorType, as_shape
 from ..kernel import dims

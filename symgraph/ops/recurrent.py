@@ -14,7 +14,9 @@ import numpy as np
 
 from ..errors import AttributeValueError
 from ..ir.initializer import Constant, Orthogonal, Xavier
-from ..ir.op import CompositeOp, Owned, Sample, register
+from ..ir.op import CompositeOp, Owned
+from ..ir.registry import register
+from ..ir.sample import Sample
 from ..ir.symbol import Symbol, parameter
 from ..kernel import dims
 from .base import Array, make

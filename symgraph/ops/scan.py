@@ -8,13 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import AttributeValueError, InputError
+from ..ir.apply import apply
 from ..ir.each import Each
 from ..ir.graph import Graph, topological
 from ..ir.node import Node, Value
-from ..ir.op import Sample, Variable
+from ..ir.op import Variable
 from ..ir.origin import Origin, caller
+from ..ir.sample import Sample
 from ..ir.scan import Scan, variable
-from ..ir.symbol import Expression, Symbol, apply, as_symbol
+from ..ir.symbol import Expression, Symbol, as_symbol
 from ..ir.symbol import var as declare
 from ..ir.tensor_type import TensorType, as_shape
 from ..kernel.dims import Dim

@@ -1,30 +1,25 @@
-"""Parts of a tensor by position: slices and Python indexing, flip and roll."""
+"""Parts of a tensor by position: slices."""
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..errors import AttributeValueError, DTypeError, ShapeError
-from ..ir.op import Op, Sample, Samples, register
+from ..errors import AttributeValueError
+from ..ir.op import Op
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from ..ir.symbol import Symbol
 from ..ir.tensor_type import TensorType
 from ..kernel import dims
-from ..kernel.compute import Compute, Tensor, all_of, compute
+from ..kernel.compute import Compute, Tensor, compute
 from ..kernel.dims import Dim
-from ..kernel.ir import IndexValue, call, const, where
-from .base import Array, Gradients, as_axes, axes_of, checked_axes, make, specified_by
+from .base import Array, Gradients, make
+from .python_index import WHOLE, Item, PythonIndex
 
 if TYPE_CHECKING:
-    from ..ir.infer import DTypeView, ShapeView, Unifier
-
-Item = tuple["int | None", "int | None", int]
-"""(start, stop, step) of one axis, with Python's meaning of negative values and None."""
-WHOLE: Item = (None, None, 1)
+    from ..ir.infer import ShapeView, Unifier
 
 
 def bounds_of(item: Item, extent: Dim) -> tuple[Dim, Dim]:
@@ -48,7 +43,7 @@ def bounds_of(item: Item, extent: Dim) -> tuple[Dim, Dim]:
     return first, dims.maximum(dims.ceildiv(gap, abs(step)), 0)
 
 
-def _items(items: Sequence[Item], rank: int) -> list[Item]:
+def all_items(items: Sequence[Item], rank: int) -> list[Item]:
     return [*items, *[WHOLE] * (rank - len(items))]
 
 
@@ -84,7 +79,7 @@ _CASES: tuple[tuple[tuple[Item, ...], tuple[int, ...]], ...] = (
 )
 
 
-def _slice_samples(make_one: Any) -> list[Sample]:
+def slice_samples(make_one: Any) -> list[Sample]:
     cases = [make_one(items, shape, "float32") for items, shape in _CASES]
     return [
         *cases,
@@ -106,7 +101,7 @@ class Slice(Op):
     items: tuple[Item, ...]
     name = "slice"
     samples = Samples(
-        lambda cls: _slice_samples(
+        lambda cls: slice_samples(
             lambda items, shape, dtype: Sample(
                 cls(items), (shape,), dtype=dtype, low=-9 if dtype == "int32" else -1,
                 high=9 if dtype == "int32" else 1, gradient=dtype != "int32",
@@ -124,7 +119,9 @@ class Slice(Op):
             u.rank(x, view.rank)
         shape = u.at_least(x, len(self.items))
         result: list[Dim] = []
-        for n, (item, extent) in enumerate(zip(_items(self.items, len(shape)), shape, strict=True)):
+        for n, (item, extent) in enumerate(
+            zip(all_items(self.items, len(shape)), shape, strict=True)
+        ):
             if dims.is_closed(extent):
                 result.append(bounds_of(item, extent)[1])
             else:
@@ -135,13 +132,13 @@ class Slice(Op):
     def cut_starts(self, ins: Sequence[TensorType]) -> tuple[tuple[Dim, ...], ...] | None:
         shape = ins[0].shape
         assert shape is not None
-        items = _items(self.items, len(shape))
+        items = all_items(self.items, len(shape))
         if any(step != 1 for _, _, step in items):
             return None
         return (tuple(bounds_of(i, extent)[0] for i, extent in zip(items, shape, strict=True)),)
 
     def forward(self, x: Tensor) -> Compute:
-        items = _items(self.items, x.ndim)
+        items = all_items(self.items, x.ndim)
         places = [bounds_of(item, extent) for item, extent in zip(items, x.shape, strict=True)]
 
         def element(*i: Any) -> Any:
@@ -164,7 +161,7 @@ class Slice(Op):
             return x
         if x.shape is None or not all(isinstance(d, int) for d in x.shape):
             return None
-        items = _items(self.items, len(x.shape))
+        items = all_items(self.items, len(x.shape))
         whole = all(
             item[2] == 1 and bounds_of(item, d) == (0, d)
             for item, d in zip(items, x.shape, strict=True)
@@ -182,294 +179,4 @@ class Slice(Op):
 
         Raises: ShapeError, DTypeError for what cannot be known or is not allowed.
         """
-        return _Index(x, index if isinstance(index, tuple) else (index,)).run()
-
-
-class _Index:
-    """One Python index, taken apart."""
-
-    def __init__(self, x: Symbol, parts: tuple[Any, ...]) -> None:
-        self.x = x
-        self.parts = self._without_ellipsis(parts)
-        self.items: list[Item] = []
-        self.dropped: list[int] = []
-        self.taken: tuple[int, Any] | None = None
-
-    def _without_ellipsis(self, parts: tuple[Any, ...]) -> list[Any]:
-        places = [n for n, p in enumerate(parts) if p is Ellipsis]
-        if len(places) > 1:
-            raise ShapeError("an index can hold only one Ellipsis")
-        used = sum(1 for p in parts if p is not None and p is not Ellipsis)
-        rank = self.x.ndim
-        if rank is not None and used > rank:
-            raise ShapeError(
-                f"too many indices: {self.x!r} has {rank} axes, the index names {used}"
-            )
-        if not places:
-            return list(parts)
-        front, back = list(parts[: places[0]]), list(parts[places[0] + 1 :])
-        if not back:
-            return front
-        if rank is None:
-            raise ShapeError(f"indices after an Ellipsis need the rank of {self.x!r}; declare it")
-        return [*front, *[slice(None)] * (rank - used), *back]
-
-    def run(self) -> Symbol:
-        for part in self.parts:
-            if part is not None:
-                self._axis(part, len(self.items))
-        result = self.x
-        if any(item != WHOLE for item in self.items):
-            result = Slice(tuple(self.items))(result)
-        if self.taken is not None:
-            axis, indices = self.taken
-            result = make("take", result, indices, axis=axis)
-        return self._axes(result)
-
-    def _axes(self, result: Symbol) -> Symbol:
-        """Axes of single positions dropped, new axes put in."""
-        extra = 0 if self.taken is None else _rank_of(self.taken[1]) - 1
-        position = 0 if self.taken is None else self.taken[0]
-        dropped = tuple(n + (extra if self.taken and n > position else 0) for n in self.dropped)
-        if dropped:
-            result = make("squeeze", result, axis=dropped)
-        fresh: list[int] = []
-        place = axis = 0
-        for part in self.parts:
-            if part is None:
-                fresh.append(place)
-                place += 1
-                continue
-            if axis not in self.dropped:
-                place += 1 + (extra if self.taken and axis == position else 0)
-            axis += 1
-        return make("expand_dims", result, axis=tuple(fresh)) if fresh else result
-
-    def _axis(self, part: Any, axis: int) -> None:
-        if isinstance(part, slice):
-            values = [
-                None if v is None else _integer(v) for v in (part.start, part.stop, part.step)
-            ]
-            self.items.append((values[0], values[1], 1 if values[2] is None else values[2]))
-        elif isinstance(part, (bool, np.bool_)) or _is_bool(part):
-            raise DTypeError(
-                "a boolean index gives an extent that depends on the data, which no shape can say; "
-                "use sg.where(condition, x, 0) instead"
-            )
-        elif isinstance(part, (Symbol, np.ndarray, list)) and not _is_plain(part):
-            if self.taken is not None:
-                raise ShapeError("only one axis can be indexed by an array; use sg.gather")
-            self.items.append(WHOLE)
-            self.taken = (axis, part if isinstance(part, Symbol) else np.asarray(part))
-        else:
-            self._single(_integer(part), axis)
-
-    def _single(self, number: int, axis: int) -> None:
-        extent = None if self.x.shape is None else self.x.shape[axis]
-        if isinstance(extent, int) and not -extent <= number < extent:
-            raise ShapeError(f"index {number} is out of range: axis {axis} of {self.x!r} has "
-                             f"extent {extent}")  # fmt: skip
-        self.items.append((number, None if number == -1 else number + 1, 1))
-        self.dropped.append(axis)
-
-
-def _is_plain(part: Any) -> bool:
-    return isinstance(part, np.ndarray) and part.ndim == 0
-
-
-def _is_bool(part: Any) -> bool:
-    if isinstance(part, Symbol):
-        return part.dtype is not None and part.dtype.is_bool
-    return isinstance(part, (np.ndarray, list)) and np.asarray(part).dtype == np.bool_
-
-
-def _rank_of(indices: Any) -> int:
-    rank = indices.ndim
-    if rank is None:
-        raise ShapeError(f"indexing needs the rank of the indices {indices!r}; declare it")
-    return int(rank)
-
-
-def _integer(value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise DTypeError(
-            f"an index must be an int, a slice, None, Ellipsis or integer array, got {value!r}"
-        ) from None
-
-
-@register
-@dataclass(frozen=True, slots=True)
-class SliceGradient(Op):
-    """y = zeros of the shape of `like`, with x written over y[items]: the gradient of slice.
-
-    Of `like` only the shape is read.   Shapes: x [lengths], like [*s] -> y [*s].
-    Dtypes: any, kept.
-    """
-
-    items: tuple[Item, ...]
-    name = "slice_gradient"
-    no_gradient = ("like",)
-    samples = Samples(
-        lambda cls: _slice_samples(
-            lambda items, shape, dtype: Sample(
-                cls(items),
-                (np.zeros(shape)[tuple(slice(*i) for i in items)].shape, shape),
-                dtype=dtype, low=-9 if dtype == "int32" else -1,
-                high=9 if dtype == "int32" else 1, gradient=dtype != "int32",
-            )
-        )
-    )  # fmt: skip
-
-    def infer_shape(self, u: Unifier, x: ShapeView, like: ShapeView) -> tuple[Any, ...]:
-        return (like,)
-
-    def infer_dtype(self, u: Unifier, x: DTypeView, like: DTypeView) -> tuple[Any, ...]:
-        return (x,)
-
-    def forward(self, x: Tensor, like: Tensor) -> Compute:
-        items = _items(self.items, like.ndim)
-
-        def element(*i: Any) -> Any:
-            index: list[Any] = []
-            conditions = []
-            for n, (item, extent) in enumerate(zip(items, like.shape, strict=True)):
-                if item == WHOLE:
-                    index.append(i[n])
-                    continue
-                start, length = bounds_of(item, extent)
-                step = item[2]
-                away = i[n] - start if step > 0 else IndexValue(start) - i[n]
-                conditions.append(call("le", const(0, "int64"), away))
-                place = away // abs(step) if abs(step) != 1 else away
-                conditions.append(call("lt", place, IndexValue(length)))
-                if abs(step) != 1:
-                    conditions.append(call("eq", away % abs(step), const(0, "int64")))
-                index.append(place)
-            value = x[tuple(index)]
-            return where(all_of(*conditions), value, 0) if conditions else value
-
-        return compute(like.shape, element)
-
-    def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
-        return (Slice(self.items)(grads[0]), None)
-
-    def reference(self, x: Array, like: Array) -> Any:
-        result = np.zeros(like.shape, x.dtype)
-        result[tuple(slice(*item) for item in self.items)] = x
-        return result
-
-
-@register
-@dataclass(frozen=True, slots=True)
-class Flip(Op):
-    """y = x with the order of the elements along `axis` (None: every axis) reversed.
-
-    Shapes: any, kept.   Dtypes: any, kept.
-    """
-
-    axis: int | tuple[int, ...] | None = None
-    name = "flip"
-    samples = Samples(
-        lambda cls: (
-            Sample(cls(), ((2, 3, 5),)),
-            Sample(cls(1), ((17, 33),)),
-            Sample(cls((0, -1)), ((2, 3, 5),), dtype="float64"),
-            Sample(cls(), ((),)),
-            Sample(cls(0), ((1, 5),)),
-            Sample(cls(0), ((0, 3),)),
-            Sample(cls(1), ((3, 7),), dtype="int32", low=-9, high=9, gradient=False),
-        )
-    )
-
-    def infer_shape(self, u: Unifier, x: ShapeView) -> tuple[Any, ...]:
-        if x.rank is not None:
-            checked_axes(u, self.axis, len(x))
-        return (x,)
-
-    def forward(self, x: Tensor) -> Compute:
-        axes = axes_of(self.axis, x.ndim)
-
-        def element(*i: Any) -> Any:
-            index = (IndexValue(x.shape[n]) - 1 - v if n in axes else v for n, v in enumerate(i))
-            return x[tuple(index)]
-
-        return compute(x.shape, element)
-
-    def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
-        return (Flip(self.axis)(grads[0]),)
-
-    def reference(self, x: Array) -> Any:
-        return np.flip(x, self.axis)
-
-
-@register
-@dataclass(frozen=True, slots=True)
-class Roll(Op):
-    """y = x with its elements moved by `shift` places along `axis`, those that leave come back.
-
-    Shapes: any, kept.   Dtypes: any, kept.
-    """
-
-    shift: tuple[int, ...]
-    axis: tuple[int, ...]
-    name = "roll"
-    samples = Samples(
-        lambda cls: (
-            Sample(cls((2,), (1,)), ((3, 5),)),
-            Sample(cls((-1, 40), (0, -1)), ((17, 33),)),
-            Sample(cls((1, 1), (0, 2)), ((2, 1, 5),), dtype="float64"),
-            Sample(cls((2,), (0,)), ((0, 3),)),
-            Sample(cls((), ()), ((),)),
-            Sample(cls((-3,), (1,)), ((3, 7),), dtype="int32", low=-9, high=9, gradient=False),
-        )
-    )
-
-    def check_attributes(self) -> None:
-        if len(self.shift) != len(self.axis):
-            raise AttributeValueError(
-                f"roll: one shift for each axis: {len(self.shift)} != {len(self.axis)}"
-            )
-
-    def infer_shape(self, u: Unifier, x: ShapeView) -> tuple[Any, ...]:
-        if x.rank is not None:
-            checked_axes(u, self.axis, len(x))
-        return (x,)
-
-    def forward(self, x: Tensor) -> Compute:
-        shifts = dict(zip(axes_of(self.axis, x.ndim), self.shift, strict=True))
-
-        def element(*i: Any) -> Any:
-            index = list(i)
-            for n, shift in shifts.items():
-                if x.shape[n] != 0:
-                    index[n] = (i[n] - shift) % x.shape[n]
-            return x[tuple(index)]
-
-        return compute(x.shape, element)
-
-    def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
-        return (Roll(tuple(-s for s in self.shift), self.axis)(grads[0]),)
-
-    def reference(self, x: Array) -> Any:
-        return np.roll(x, self.shift, self.axis) if self.axis else x
-
-
-@specified_by(Flip)
-def flip(x: Symbol, axis: Any = None, *, name: str | None = None) -> Symbol:
-    """The order of elements reversed along axes."""
-    return Flip(as_axes(axis))(x, name=name)  # type: ignore[no-any-return]
-
-
-def roll(x: Symbol, shift: Any, axis: Any = None, *, name: str | None = None) -> Symbol:
-    """Elements moved around along axes; without an axis, of the flattened x.  See Roll."""
-    if axis is None:
-        flat = make("flatten", x, start_axis=0, end_axis=-1)
-        return make("reshape_like", roll(flat, shift, 0, name=name), x)
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    shifts = (shift,) * len(axes) if isinstance(shift, int) else tuple(shift)
-    return Roll(shifts, axes)(x, name=name)  # type: ignore[no-any-return]
-
-
-__all__ = ["flip", "roll"]
+        return PythonIndex(x, index if isinstance(index, tuple) else (index,)).run()

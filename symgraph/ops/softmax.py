@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.op import CompositeOp, Op, Sample, register
+from ..ir.op import CompositeOp, Op
+from ..ir.registry import register
+from ..ir.sample import Sample
 from ..ir.symbol import Symbol
 from ..kernel.compute import Compute, Tensor, compute, where
 from ..kernel.ir import const
@@ -50,7 +52,10 @@ class Softmax(_Normalised):
 
     def forward(self, x: Symbol) -> Symbol:
         powers = make("exp", self.shifted(x))
-        return powers / self.along("sum", powers)
+        total = self.along("sum", powers)
+        if x.dtype is None or x.dtype.nbytes < 4:  # a reciprocal in half precision loses digits
+            return powers / total
+        return powers * make("reciprocal", total)  # one division for a row
 
     def backward(self, ins: Any, outs: Any, grads: Any) -> Gradients:
         (g,), (y,) = grads, outs
@@ -157,7 +162,11 @@ class ScaledDotProductAttention(CompositeOp):
         return (u.floating(q),)
 
     def forward(self, q: Symbol, k: Symbol, v: Symbol, mask: Symbol | None = None) -> Any:
-        scores = make("matmul", q * self._factor(q), k, transpose_y=True)
+        factor = self._factor(q)
+        if q.dtype is None or q.dtype.nbytes < 4:  # scores in half precision could overflow
+            scores = make("matmul", q * factor, k, transpose_y=True)
+        else:  # a factor of the scores costs no pass of its own
+            scores = make("matmul", q, k, transpose_y=True) * factor
         if mask is not None:
             scores = scores + mask if self.additive else make("where", mask, scores, -math.inf)
         if self.is_causal:

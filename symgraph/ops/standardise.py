@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +11,6 @@ from ..ir.initializer import Constant
 from ..ir.op import Owned
 from ..ir.symbol import Symbol
 from .base import Array, make
-
-if TYPE_CHECKING:
-    pass
-
 
 Axes = tuple[int, ...]
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AttributeValueError
-from ..ir.op import CompositeOp, Op, Sample, Samples, register
+from ..ir.op import CompositeOp, Op
+from ..ir.registry import register
+from ..ir.sample import Sample, Samples
 from ..ir.symbol import Symbol, constant
 from ..kernel import dims
 from ..kernel.compute import Compute, Tensor, compute

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.op import Samples, register
+from ..ir.registry import register
+from ..ir.sample import Samples
 from ..kernel.ir import Expr, call, const
 from ..kernel.ir import where as choose
 from .base import LN2, Binary, Gradients, Unary, binary_samples, functional, make, sum_to

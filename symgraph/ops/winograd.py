@@ -21,7 +21,9 @@ import numpy as np
 from ..errors import AttributeValueError
 from ..ir.alternative import Alternative
 from ..ir.layout import Layout
-from ..ir.op import Constant, Op, Sample, register
+from ..ir.op import Constant, Op
+from ..ir.registry import register
+from ..ir.sample import Sample
 from ..ir.symbol import Symbol
 from ..ir.tensor_type import TensorType
 from ..kernel import dims

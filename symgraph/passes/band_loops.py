@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from ..ir.each import Each
 from ..ir.graph import Graph, make_node
 from ..ir.node import Node, Value
-from ..ir.op import registry
+from ..ir.registry import registry
 from ..ir.scan import Scan, variable
 from ..kernel import dims
 from ..kernel.dims import Dim

@@ -153,10 +153,11 @@ class Estimates:
         kept = [_kept(made, region) for (made, _), region in pairs]
         whole = [weigh(made.nbytes) for made, _ in chain.links]
         again = [count * k / max(1, w) for k, w in zip(kept, whole, strict=True)]
-        if sum(kept) > PEAK_SCRATCH or shared < LEAST_BLOCKS or max(again) > MOST_AGAIN:
+        held = sum(n for n, own in zip(kept, blocks.own(), strict=True) if own)
+        if held > PEAK_SCRATCH or shared < LEAST_BLOCKS or max(again) > MOST_AGAIN:
             return None
         inner = {b for link in chain.links for b in link}
-        near = self.rates.bytes_per_cycle(sum(kept))
+        near = self.rates.bytes_per_cycle(held)
         total, saved = self.rates.step, MEMORY_VALUE * sum(whole)
         for number, (step, rounds) in enumerate(zip(steps, blocks.rounds(), strict=True)):
             more = again[number] if number < len(kept) else 1.0
@@ -167,12 +168,12 @@ class Estimates:
                 if parameter not in inner:
                     times = weigh(rounds.get(parameter, 1))
                     nbytes = weigh(buffer.type.nbytes)
-                    rate = self.rates.bytes_per_cycle(nbytes + sum(kept))
-                    total += self._once(buffer, sum(kept)) + (times * more - 1) * nbytes / rate
+                    rate = self.rates.bytes_per_cycle(nbytes + held)
+                    total += self._once(buffer, held) + (times * more - 1) * nbytes / rate
         uneven = -(-shared // 2) * 2 / shared  # as two threads wait for the last block
         places = tuple((n, sizes[x.var]) for n, x in enumerate(chain.loops) if x.var in sizes)
         time = total * uneven
-        return BlockChoice((total - saved) * uneven, time, tuple(whole), sum(kept), places)
+        return BlockChoice((total - saved) * uneven, time, tuple(whole), held, places)
 
     @staticmethod
     def _is_narrow(

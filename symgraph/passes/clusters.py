@@ -8,15 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..ir.program import (
-    KernelStep,
-    Program,
-    ProgramBuffer,
-    Segment,
-    live_segments,
-    loop_ranges,
-    may_overlap,
-)
+from ..ir.live_ranges import Segment, live_segments, loop_ranges, may_overlap
+from ..ir.program import KernelStep, Program, ProgramBuffer
 from ..kernel import dims
 from ..kernel.dims import Dim
 from ..kernel.memory import Rectangle, Shape

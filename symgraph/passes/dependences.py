@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..ir.program import HostStep, Program, ProgramBuffer, may_overlap
+from ..ir.live_ranges import may_overlap
+from ..ir.program import HostStep, Program, ProgramBuffer
 
 
 def dependences(program: Program, settled: bool = True) -> tuple[frozenset[int], ...]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import InternalError
+from ..ir.apply import as_values
 from ..ir.graph import Graph, make_node
 from ..ir.infer import Unifier, default_dtypes
 from ..ir.node import Node, Value, next_serial
 from ..ir.op import Op
-from ..ir.symbol import Symbol, as_values
+from ..ir.symbol import Symbol
 from .manager import Fact, Pass, provider
 
 Rule = Callable[[Op, tuple[Symbol, ...]], Any]

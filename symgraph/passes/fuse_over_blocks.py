@@ -27,7 +27,7 @@ from ..kernel.dims import LoopVar
 from ..kernel.in_place import in_place_positions
 from ..kernel.ir import Buffer, For
 from ..kernel.rates import Rates
-from .block_estimates import MOST_SCRATCH, PEAK_SCRATCH, BlockChoice, Cost, Estimates
+from .block_estimates import MOST_SCRATCH, PEAK_SCRATCH, BlockChoice, Cost, Estimates, weigh
 from .order_steps import peak_of
 
 MOST_STAGES = 4
@@ -38,6 +38,9 @@ LEAST_BYTES = 64 * 1024
 
 MOST_CUTS = 2
 """Parts into which the last loop but one is cut at most: what lies together stays together."""
+
+WIDE_BYTES = 256
+"""Runs of so many bytes can be far from each other."""
 
 MOST_PEAKS = 24
 """Times that chains at a new peak are cut again."""
@@ -99,7 +102,7 @@ class _Fusion:
     def __init__(self, rates: Rates, program: Program) -> None:
         self.estimates = Estimates(rates)
         self.program = program
-        self.follows = _followers(program)
+        self.follows = followers(program)
         self.chains = self._chains()
         self.known: dict[Hashable, tuple[BlockChoice, ...]] = {}
         self.worth: dict[ProgramBuffer, float] = {}
@@ -229,7 +232,7 @@ def _alive_at_peak(program: Program) -> set[ProgramBuffer]:
     return {b for b, numbers in used.items() if numbers[0] <= step <= numbers[-1]}
 
 
-def _followers(program: Program) -> dict[int, int]:
+def followers(program: Program) -> dict[int, int]:
     """Which step alone reads all that a step writes, where that is one whole buffer of the arena
     that nothing else looks at."""
     uses: dict[ProgramBuffer, list[tuple[int, ProgramBuffer]]] = {}
@@ -276,7 +279,14 @@ def _link(a: KernelStep, b: KernelStep) -> Link:
 
 def _chain(steps: Sequence[KernelStep]) -> Chain | None:
     links = [_link(a, b) for a, b in pairwise(steps)]
-    return chain_of([s.kernel for s in steps], links)
+    over = [_is_over(s, a, b) for s, (a, b) in zip(steps[1:], pairwise(links), strict=False)]
+    return chain_of([s.kernel for s in steps], links, [False, *over])
+
+
+def _is_over(step: KernelStep, link: Link, after: Link) -> bool:
+    """What the step writes may lie over what it reads of the one before."""
+    positions = {b: n for n, b in enumerate(step.kernel.params)}
+    return (positions[link[1]], positions[after[0]]) in step.in_place
 
 
 def _joined(steps: Sequence[KernelStep], choice: BlockChoice) -> KernelStep:
@@ -306,6 +316,7 @@ def _sizes(chain: Chain) -> Iterator[dict[LoopVar, int]]:
     """The sizes of blocks that are tried.  The innermost loop stays whole, for vectors."""
     choices: list[list[tuple[LoopVar, int | None]]] = []
     read = chain.links[-1][1]
+    wide = weigh(chain.loops[-1].extent) * read.dtype.nbytes >= WIDE_BYTES
     for number, loop in enumerate(chain.loops[:-1]):
         if loop.extent == 1:
             continue
@@ -317,7 +328,7 @@ def _sizes(chain: Chain) -> Iterator[dict[LoopVar, int]]:
         elif not isinstance(loop.extent, int):
             choices.append([(loop.var, 1)])
         else:
-            most = MOST_CUTS if number == len(chain.loops) - 2 else loop.extent
+            most = loop.extent if number < len(chain.loops) - 2 or wide else MOST_CUTS
             divisors = [
                 n for n in range(1, loop.extent) if loop.extent % n == 0 and loop.extent <= n * most
             ]

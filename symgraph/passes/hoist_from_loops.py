@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from ..ir.each import Each
 from ..ir.graph import Graph, make_node, topological
 from ..ir.node import Node, Value
-from ..ir.op import registry
+from ..ir.registry import registry
 from ..ir.scan import Scan, variable
 from .fusion.judge import weigh
 from .fusion.profile import Profiles

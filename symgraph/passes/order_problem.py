@@ -9,15 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..ir.program import (
-    KernelStep,
-    Program,
-    ProgramBuffer,
-    Segment,
-    Step,
-    live_segments,
-    may_overlap,
-)
+from ..ir.live_ranges import Segment, live_segments, may_overlap
+from ..ir.program import KernelStep, Program, ProgramBuffer, Step
 from ..kernel import dims
 from ..kernel.dims import Dim
 from .dependences import dependences

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from ..ir.program import Check, MemoryPlan, Program, ProgramBuffer, arena_buffers
+from ..ir.live_ranges import arena_buffers
+from ..ir.program import Check, MemoryPlan, Program, ProgramBuffer
 from ..ir.verify_program import check_plan
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar

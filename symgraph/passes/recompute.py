@@ -3,14 +3,15 @@
 Values that wait at the peak for a later step (activations that wait for the backward pass) are
 dropped, except checkpoints; where a later step needs a dropped value, the steps that made it are
 run again from the checkpoints, each at most once (Chen et al., "Training deep nets with sublinear
-memory cost", 2016).  The kernels are the same ones, so the results do not change by a bit.
+memory cost", 2016).  The kernels are the same ones, but for results that are not wanted again
+(updated statistics of a batch normalisation), so what they compute does not change by a bit.
 
     a = f(x); b = g(a); ...; y = h(b', a)   ->   a = f(x); b = g(a); ...; a' = f(x); y = h(b', a')
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -19,6 +20,7 @@ from ..ir.program import KernelStep, Program, ProgramBuffer, RepeatStep, Step
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
 from ..kernel.ir import Alloc, Block, For, If, Stmt, Store, Update
+from ..kernel.transform.drop_outputs import drop_outputs
 from .order_problem import dims_at
 from .order_steps import OrderSteps, eagerly, peak_of
 from .plan_memory import PlanMemory
@@ -128,7 +130,7 @@ def _elements(buffer: ProgramBuffer) -> int:
 
 def _waiting(program: Program, peak_step: int) -> list[ProgramBuffer]:
     """Arena values written before the peak and read after it, in order, that kernels can make
-    again: each from one step that writes nothing but the arena."""
+    again: each from one step that writes all of it."""
     writers: dict[ProgramBuffer, list[Step]] = {}
     read_late: set[ProgramBuffer] = set()
     for number, step in enumerate(program.steps):
@@ -142,14 +144,35 @@ def _waiting(program: Program, peak_step: int) -> list[ProgramBuffer]:
             continue
         for buffer in step.writes:
             root = buffer.root
-            if root in read_late and root.place == "arena" and _repeatable(step, writers):
+            if root in read_late and root.place == "arena" and _repeatable(step, {root}, writers):
                 found[root] = None
     return list(found)
 
 
-def _repeatable(step: Step, writers: dict[ProgramBuffer, list[Step]]) -> bool:
-    return isinstance(step, KernelStep) and all(
-        b.root.place == "arena" and len(writers[b.root]) == 1 for b in step.writes
+def _repeatable(
+    step: Step, wanted: Collection[ProgramBuffer], writers: Mapping[ProgramBuffer, Sequence[Step]]
+) -> KernelStep | None:
+    """The step as it runs again, for some of what it writes; None where it cannot."""
+    if not isinstance(step, KernelStep):
+        return None
+    if any(len(writers[b]) != 1 or b.place != "arena" for b in wanted):
+        return None
+    kernel, places = step.kernel, dict(zip(step.kernel.params, step.arguments, strict=True))
+    dropped = [b for b in kernel.outputs if places[b].root not in wanted]
+    if not dropped:
+        return step
+    narrow = drop_outputs(kernel, dropped)
+    written = [places[b].root for b in narrow.outputs]
+    if step.fixed or any(len(writers[b]) != 1 or b.place != "arena" for b in written):
+        return None
+    kept = [(s, t) for s, t in step.in_place
+            if kernel.params[s] in narrow.params and kernel.params[t] in narrow.params]  # fmt: skip
+    number = {b: n for n, b in enumerate(narrow.params)}
+    return replace(
+        step,
+        kernel=narrow,
+        arguments=tuple(places[b] for b in narrow.params),
+        in_place=tuple((number[kernel.params[s]], number[kernel.params[t]]) for s, t in kept),
     )
 
 
@@ -223,25 +246,36 @@ class _Recomputing:
         """Append the steps that make a dropped value again, those it needs first."""
         if wanted not in self.dropped or wanted in self.again:
             return
-        needed: dict[int, None] = {}
+        needed: dict[int, set[ProgramBuffer]] = {}
         stack = [wanted]
         while stack:
             root = stack.pop()
             number = self.writer[root]
-            if number in needed or root in self.again:
+            if root in self.again or root in needed.get(number, ()):
                 continue
-            needed[number] = None
-            stack += [b.root for b in self._lost(self.program.steps[number])]
-        steps = [self.program.steps[n] for n in sorted(needed)]
-        if not all(self._possible(s) for s in steps):
-            return
+            results = needed.setdefault(number, self._dropped_by(number))
+            results.add(root)
+            step = _repeatable(self.program.steps[number], results, self.writers)
+            if step is None:
+                return
+            stack += [b.root for b in self._lost(step)]
+        steps = [
+            _repeatable(self.program.steps[n], needed[n], self.writers) for n in sorted(needed)
+        ]
         for step in steps:
-            assert isinstance(step, KernelStep)
+            if step is None or any(b.root in self.overwritten for b in step.reads):
+                return
+        for step in filter(None, steps):
             for buffer in step.writes:
                 name = f"{buffer.name}_again"
                 self.again[buffer.root] = replace(buffer.root, name=name)
             self.cost += _iterations(step)
             self.steps.append(self._reading(step))
+
+    def _dropped_by(self, number: int) -> set[ProgramBuffer]:
+        """What a step writes that is to be dropped: it is all made again at once."""
+        roots = {b.root for b in self.program.steps[number].writes}
+        return {b for b in roots if b in self.dropped and b not in self.again}
 
     def _lost(self, step: Step) -> list[ProgramBuffer]:
         """What a step reads that is not alive any more once the peak is over."""
@@ -251,11 +285,6 @@ class _Recomputing:
             if b.root.place == "arena"
             and (b.root in self.dropped or self.last_read[b.root] <= self.peak_step)
         ]
-
-    def _possible(self, step: Step) -> bool:
-        """The step may run again: nothing else is written, and its inputs are what they were."""
-        unchanged = not any(b.root in self.overwritten for b in step.reads)
-        return unchanged and _repeatable(step, self.writers)
 
     def _reading(self, step: Step) -> Step:
         if isinstance(step, KernelStep):

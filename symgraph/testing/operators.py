@@ -11,7 +11,8 @@ from ..autodiff import gradients
 from ..codegen.target import find_target, target_names
 from ..compiler import compile
 from ..errors import AttributeValueError, UserError
-from ..ir.op import Op, Sample
+from ..ir.op import Op
+from ..ir.sample import Sample
 from ..ir.symbol import Symbol
 from ..kernel.dtypes import as_dtype
 from .gradients import check_gradients

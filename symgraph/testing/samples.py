@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.op import Op, Sample
+from ..ir.op import Op
 from ..ir.printer import attribute_text
+from ..ir.sample import Sample
 from ..ir.symbol import Symbol, var
 from ..kernel.dtypes import as_dtype
 

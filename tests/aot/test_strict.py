@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -14,7 +13,8 @@ from symgraph.codegen.llvm.machine import machine
 
 from .c_program import FLAGS, build, main_text, run
 from .models import batch
-from .test_foreign_programs import NODE, PROCESSORS
+from .test_foreign_programs import PROCESSORS
+from .web_program import webassembly
 
 SHAPE = (2, 17, 13)
 
@@ -89,26 +89,10 @@ def test_other_processors(platform, expected, tmp_path):
 
 
 def test_webassembly(expected, tmp_path):
-    for tool in ("node", "wasm-ld"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"needs {tool}")
     y, params = network()
     x, want = expected
-    artifact = sg.export(y, tmp_path / "net", params=params, target="wasm32", strict=True)
-    wasm = tmp_path / "net.wasm"
-    subprocess.run(
-        ["wasm-ld", "--no-entry", "--export=net_run", "--export=__heap_base", "--import-memory",
-         str(artifact.files["o"]), "-o", str(wasm)],
-        check=True,
-    )  # fmt: skip
-    (tmp_path / "main.js").write_text(NODE)
-    (tmp_path / "x.bin").write_bytes(x.tobytes())
-    subprocess.run(
-        ["node", str(tmp_path / "main.js"), str(wasm), "3", str(tmp_path / "x.bin"),
-         str(tmp_path / "y.bin"), str(want.size)],
-        check=True,
-    )  # fmt: skip
-    assert hashlib.sha256((tmp_path / "y.bin").read_bytes()).hexdigest() == digest(want)
+    program = webassembly(y, params, tmp_path, strict=True)
+    assert digest(program(x, want.shape)) == digest(want)
 
 
 def test_denormal_numbers_too(expected, tmp_path):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import shutil
-import subprocess
 from collections.abc import Callable
 
 import numpy as np
@@ -20,8 +19,9 @@ import symgraph as sg
 
 from .c_program import CC, FLAGS, build, main_text, run
 from .models import batch
-from .test_foreign_programs import NODE, PROCESSORS
+from .test_foreign_programs import PROCESSORS
 from .test_share_weights import has
+from .web_program import webassembly
 
 WIDTH = 21
 Model = Callable[[sg.Symbol], sg.Symbol]
@@ -172,23 +172,7 @@ def test_the_shipped_object_on_every_processor(name, platform, tmp_path):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_webassembly(name, tmp_path):
-    for tool in ("node", "wasm-ld"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"needs {tool}")
     y, params = network(name)
     shape, want = expected(name)
-    artifact = sg.export(y, tmp_path / "net", params=params, target="wasm32", strict=True)
-    wasm = tmp_path / "net.wasm"
-    subprocess.run(
-        ["wasm-ld", "--no-entry", "--export=net_run", "--export=__heap_base", "--import-memory",
-         str(artifact.files["o"]), "-o", str(wasm)],
-        check=True,
-    )  # fmt: skip
-    (tmp_path / "main.js").write_text(NODE)
-    (tmp_path / "x.bin").write_bytes(inputs().tobytes())
-    subprocess.run(
-        ["node", str(tmp_path / "main.js"), str(wasm), "5", str(tmp_path / "x.bin"),
-         str(tmp_path / "y.bin"), str(int(np.prod(shape)))],
-        check=True,
-    )  # fmt: skip
-    assert hashlib.sha256((tmp_path / "y.bin").read_bytes()).hexdigest() == want
+    program = webassembly(y, params, tmp_path, strict=True)
+    assert digest(program(inputs(), shape)) == want

@@ -12,7 +12,7 @@ import pytest
 import symgraph as sg
 from symgraph.codegen.interp.target import InterpRunner, InterpTarget
 from symgraph.codegen.target import find_target, register_target, target_names, unregister_target
-from symgraph.ir.op import registry
+from symgraph.ir.registry import registry
 from symgraph.ir.serialize import from_json
 from symgraph.kernel.compute import compute, where
 from symgraph.kernel.printer import kernel_text

@@ -7,7 +7,8 @@ import pytest
 
 import symgraph as sg
 from symgraph.codegen.target import find_target, target_names
-from symgraph.ir.program import RepeatStep, live_ranges, loop_ranges
+from symgraph.ir.live_ranges import live_ranges, loop_ranges
+from symgraph.ir.program import RepeatStep
 from symgraph.passes.plan_memory import check_plan
 
 TARGETS = [

@@ -19,8 +19,8 @@ from symgraph.codegen import program_store
 from symgraph.codegen.content import array_digest, damage_sum
 from symgraph.compiler import Build
 from symgraph.errors import InputError
+from symgraph.ir.apply import apply
 from symgraph.ir.op import Op
-from symgraph.ir.symbol import apply
 from symgraph.kernel.compute import compute
 from symgraph.options import Options
 

@@ -11,7 +11,7 @@ import pytest
 import symgraph as sg
 from symgraph.codegen.target import find_target, target_names
 from symgraph.errors import AttributeValueError, GradientError, HostOperatorError
-from symgraph.ir.op import registry
+from symgraph.ir.registry import registry
 from symgraph.ir.serialize import from_json
 
 TARGETS = [n for n in target_names() if find_target(n).available() is None]

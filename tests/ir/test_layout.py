@@ -7,7 +7,7 @@ import pytest
 
 import symgraph as sg
 from symgraph.ir.layout import InLayout, Layout, Relayout
-from symgraph.ir.op import registry
+from symgraph.ir.registry import registry
 from symgraph.kernel.dims import DimVar
 
 N = DimVar("N")

@@ -11,7 +11,8 @@ import pytest
 
 import symgraph as sg
 from symgraph.errors import UserError
-from symgraph.ir.op import Sample, registry
+from symgraph.ir.registry import registry
+from symgraph.ir.sample import Sample
 from symgraph.onnx import export_onnx, operator_table
 from symgraph.testing.operators import difference
 from symgraph.testing.samples import (

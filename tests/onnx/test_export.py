@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,13 @@ import pytest
 import symgraph as sg
 from symgraph import models
 from symgraph.cli import main
-from symgraph.errors import FormatError, UnknownOperatorError
+from symgraph.errors import (
+    DTypeError,
+    FormatError,
+    InputError,
+    ShapeError,
+    UnknownOperatorError,
+)
 from symgraph.ir.serialize import from_json
 from symgraph.kernel.compute import compute, where
 from symgraph.onnx import export, export_onnx
@@ -143,6 +150,33 @@ def test_initialisers_have_the_type_of_their_variables() -> None:
     model = checked(export_onnx(y, params=params))
     assert [(t.name, t.data_type) for t in model.graph.initializer] == [
         ("fc_weight", 11), ("fc_bias", 11)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("params", "kind", "message"),
+    [
+        ({"fc_weight": np.zeros((4, 5))}, ShapeError, "x.shape[-1]: 5 != 3"),
+        ({"fc_bias": np.zeros((4, 1))}, ShapeError, "bias must have 1 axes: 1 != 2"),
+        ({"fc_bias": np.zeros(4, np.complex64)}, DTypeError, "fc_bias: the array given"),
+        ({"weight": np.zeros((4, 3))}, InputError, "params has 'weight', but the graph has no "
+         "such variable; it has x, fc_weight, fc_bias"),
+    ],
+)  # fmt: skip
+def test_parameters_that_do_not_fit(params: Any, kind: Any, message: str, tmp_path: Path) -> None:
+    x = sg.var("x", (2, 3))
+    y = sg.linear(x, 4, weight=sg.parameter("fc_weight", init=sg.initializers.Constant(0.0)),
+                  name="fc")  # fmt: skip
+    with pytest.raises(kind, match=re.escape(message)):
+        export_onnx(y, tmp_path / "net.onnx", params=params)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_only_training_reads_is_left_out() -> None:
+    y = sg.linear(sg.dropout(sg.var("x", (2, 3)), 0.5), 4, name="fc")
+    assert "state" in " ".join(sg.init(y))
+    model = checked(export_onnx(y, params=sg.init(y)))
+    assert [t.name for t in model.graph.initializer] == ["fc_weight", "fc_bias"]
+    assert [i.name for i in checked(export_onnx(y)).graph.input] == ["x", "fc_weight", "fc_bias"]
 
 
 def test_half_precision_goes_through_as_it_is() -> None:

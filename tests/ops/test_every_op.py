@@ -9,7 +9,8 @@ import pytest
 
 import symgraph
 from symgraph.codegen.target import find_target, target_names
-from symgraph.ir.op import Sample, registry
+from symgraph.ir.registry import registry
+from symgraph.ir.sample import Sample
 from symgraph.testing.operators import (
     check_inference,
     check_open_extents,

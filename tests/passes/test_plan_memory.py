@@ -9,7 +9,7 @@ import pytest
 
 import symgraph as sg
 from symgraph.errors import AttributeValueError, MemoryPlanError
-from symgraph.ir.program import live_ranges
+from symgraph.ir.live_ranges import live_ranges
 from symgraph.ir.verify_program import check_plan
 from symgraph.passes import plan_memory
 from symgraph.passes.plan_memory import PlanMemory

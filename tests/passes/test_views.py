@@ -9,14 +9,8 @@ import pytest
 
 from symgraph.codegen.target import find_target, target_names
 from symgraph.errors import MemoryPlanError
-from symgraph.ir.program import (
-    ConstantData,
-    KernelStep,
-    Port,
-    Program,
-    ProgramBuffer,
-    live_segments,
-)
+from symgraph.ir.live_ranges import live_segments
+from symgraph.ir.program import ConstantData, KernelStep, Port, Program, ProgramBuffer
 from symgraph.ir.tensor_type import TensorType
 from symgraph.ir.verify_program import check_plan
 from symgraph.kernel import loops

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 import symgraph as sg
 from symgraph.errors import MemoryPlanError
-from symgraph.ir.program import live_segments
+from symgraph.ir.live_ranges import live_segments
 from symgraph.ir.verify_program import check_plan
 
 from .graphs import Case, graphs

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ...ir.program import Program, ProgramBuffer, may_overlap
+from ...ir.live_ranges import may_overlap
+from ...ir.program import Program, ProgramBuffer
 from ...kernel import dims
 
 

@@ -95,7 +95,8 @@ class _Nests:
         written = dict.fromkeys(s.buffer for s in changes)
         own = {s.buffer for s in statements(stmt) if isinstance(s, Alloc)}
         outputs = tuple(b for b in written if b not in own)
-        inputs = tuple(b for b in _read(stmt) if b not in own and b not in written)
+        # What is read and written is in both: it is changed in place.
+        inputs = tuple(b for b in _read(stmt) if b not in own)
         return Kernel(self.kernel.name, inputs, outputs, self.kernel.dims, stmt, self.kernel.origin)
 
     def _take_packings(self, alone: Kernel, tiled: Kernel) -> None:

@@ -65,6 +65,13 @@ HORIZONTAL_COST = 9.0
 SCATTER_COST = 3.0
 """Storing one element of a vector to a place of its own."""
 
+CROWDED_SCATTER_COST = 2.0
+"""The same where the places push each other out of the nearest cache, in parts of what a set of it
+holds."""
+
+CROWD = 4
+"""Vectors that are stored to scattered places one after the other."""
+
 PACK_COST = 10.0
 """Copying one element into another order."""
 
@@ -285,10 +292,9 @@ def _columns(
         packed = (*strided, *ahead)
         if not _pays(found, strided, extents[-1]):
             continue
-        scattered = sum(found.stride_of(a, column.var) != 1 for a in found.stores)
+        scattered = _scatter_cost(found, column.var, lanes)
         pack = tuple(
-            _pack_cost(found, strided, n) + SCATTER_COST * scattered / _depth_of(found, n)
-            for n in extents
+            _pack_cost(found, strided, n) + scattered / _depth_of(found, n) for n in extents
         )
         for row in (*(p for p in found.parallel if p is not column), None):
             if row is not None:
@@ -305,6 +311,16 @@ def _columns(
                 if other is not column and other is not row and _is_block(found, other, vectors):
                     blocked = replace(axes, blocks=other.var)
                     yield from _column_tiles(blocked, machine, column.extent)
+
+
+def _scatter_cost(found: Contraction, column: LoopVar, lanes: int) -> float:
+    """Cost of storing one element of the result, along a column, to places of its own."""
+    total = 0.0
+    for access in found.stores:
+        if found.stride_of(access, column) != 1:
+            crowded = _crowding(found, access, column, CROWD * lanes)
+            total += SCATTER_COST * (1.0 + CROWDED_SCATTER_COST * crowded)
+    return total
 
 
 def _is_block(found: Contraction, loop: For, vectors: list[Access]) -> bool:

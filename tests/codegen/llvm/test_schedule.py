@@ -15,7 +15,8 @@ from symgraph.codegen.llvm.schedule import schedule_kernel
 from symgraph.codegen.llvm.target import TARGET
 from symgraph.codegen.llvm.tiling import choose_tile, pieces
 from symgraph.compiler import compile
-from symgraph.ir.op import Sample, registry
+from symgraph.ir.registry import registry
+from symgraph.ir.sample import Sample
 from symgraph.kernel.dims import DimVar
 from symgraph.kernel.ir import For, Kernel
 from symgraph.kernel.printer import kernel_text

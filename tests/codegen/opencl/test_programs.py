@@ -15,7 +15,8 @@ import pytest
 import symgraph as sg
 from symgraph.errors import HostOperatorError, TargetError
 from symgraph.ir.host import HostOp
-from symgraph.ir.op import Sample, registry
+from symgraph.ir.registry import registry
+from symgraph.ir.sample import Sample
 
 from .support import assert_close, needs_device
 
