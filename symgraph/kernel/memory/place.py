@@ -34,7 +34,7 @@ from .interval import (
 from .problem import Ints, Problem, components
 from .relaxation import entries
 from .search import MOST_BUFFERS, Outcome, search
-from .weld import unwelded, weld, welded
+from .weld import Block, unwelded, weld, welded
 
 NARROWEST = 2
 WIDTHS = (16, 24, 4, 32, 8, 48)
@@ -43,6 +43,10 @@ FIRST_GAP = 0.3
 ASK_TARGET = 4
 NEAR = 0.01
 WELDED_SHARE = 3
+RESTARTS_SHARE = 4
+RESTART_WIDTH = 3
+CLOSE = 0.02
+EXPLORE = 4
 WIDEN = 1.5
 SPREAD = 0.6
 BLAME = 0.5
@@ -150,11 +154,15 @@ def _plan_parts(problems: Sequence[Problem], budget: _Budget, seed: int) -> list
 
 
 def _improved(plan: _Plan, target: int, budget: _Budget, seed: int) -> _Plan:
-    """A quick exact try, narrow beams, beams over welded buffers, over all, and exact search."""
+    """A quick exact try, narrow beams, beams over welded buffers, narrow beams by the dozen for a
+    plan that is close, beams over all buffers, and exact search."""
     plan = _searched(plan, target, budget, budget.work // 20)
     plan = _narrowly(plan, max(target, plan.least), budget)
     if plan.peak > max(target, plan.least):
-        plan = _welded(plan, max(target, plan.least), budget, budget.work // WELDED_SHARE, seed)
+        guesses = _guesses(plan.problem)
+        work = budget.work
+        plan = _welded(plan, guesses, max(target, plan.least), budget, work // WELDED_SHARE, seed)
+        plan = _restarted(plan, guesses, max(target, plan.least), budget, work // RESTARTS_SHARE)
     plan = _beamed(plan, max(target, plan.least), budget, budget.work * 4 // 5, seed)
     return _searched(plan, target, budget, budget.work)
 
@@ -172,25 +180,86 @@ def _narrowly(plan: _Plan, target: int, budget: _Budget) -> _Plan:
     return plan
 
 
-def _welded(plan: _Plan, target: int, budget: _Budget, work: int, seed: int) -> _Plan:
-    """The beam over blocks of buffers that look like the pieces of one, with and without fillers.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Guess:
+    """A problem with pieces recognised as blocks, any packing of which is one of the buffers."""
+
+    problem: Problem
+    blocks: tuple[Block, ...]
+
+
+def _guesses(problem: Problem) -> tuple[_Guess, ...]:
+    """Blocks of buffers that look like the pieces of one, with and without fillers.
 
     Where alignments are coarser than the granule nothing can be welded.
     """
-    problem = plan.problem
     if (problem.alignments != 1).any():
-        return plan
+        return ()
     full = filled(problem)
-    variants = [full, problem] if full.count > problem.count else [problem]
-    for variant in variants:
+    found = []
+    for variant in [full, problem] if full.count > problem.count else [problem]:
         blocks = weld(variant)
-        if plan.peak <= target or len(blocks) == problem.count:
-            continue
-        packing = portfolio(small := welded(variant, blocks))
+        if len(blocks) < problem.count:
+            found.append(_Guess(welded(variant, blocks), blocks))
+    return tuple(found)
+
+
+def _welded(
+    plan: _Plan, guesses: Sequence[_Guess], target: int, budget: _Budget, work: int, seed: int
+) -> _Plan:
+    """The beam over blocks of buffers."""
+    for guess in guesses:
+        if plan.peak <= target:
+            break
+        packing = portfolio(small := guess.problem)
         found = _Plan(small, packing.offsets, packing.peak, small.bound, packing.method)
-        found = _beamed(found, target, budget, work // len(variants), seed, guessed=True)
-        plan = plan.better(unwelded(problem, blocks, found.offsets), f"welded, {found.method}")
+        found = _beamed(found, target, budget, work // len(guesses), seed, guessed=True)
+        offsets = unwelded(plan.problem, guess.blocks, found.offsets)
+        plan = plan.better(offsets, f"welded, {found.method}")
     return plan
+
+
+def _restarted(
+    plan: _Plan, guesses: Sequence[_Guess], target: int, budget: _Budget, work: int
+) -> _Plan:
+    """Beams as narrow as can be with weights of their own, for a peak `CLOSE` to the target.
+
+    Where every step is nearly full one wrong buffer low down spoils a packing; so many different
+    beginnings do more than many packings side by side, which resemble each other.  By turns they
+    ask for half the way there; the kind of blocks and the direction of time that came furthest are
+    tried most.
+    """
+    close = target + int(target * CLOSE)
+    rng = random.Random(0)
+    whole = _Guess(plan.problem, ())
+    ways = [(g, way) for g in (*guesses, whole) for way in (g.problem, g.problem.mirrored())]
+    reached = [0.0] * len(ways)
+    spare = max(0, budget.work - work)
+    number = 0
+    while plan.peak > close and budget.work > spare and not budget.late:
+        chosen = number if number < len(ways) else (
+            rng.randrange(len(ways)) if number % EXPLORE == 0 else
+            max(range(len(ways)), key=reached.__getitem__))  # fmt: skip
+        guess, way = ways[chosen]
+        weights = Weights() if number < len(ways) else _perturbed(
+            Weights(depth=rng.choice(DEPTHS)), rng)  # fmt: skip
+        asked = close if number % 2 == 0 else close + (plan.peak - close) // 2
+        ones = np.ones(way.count), np.ones(way.sections)
+        result = beam(way, asked, RESTART_WIDTH, weights, *ones, budget.work)
+        budget.work -= result.work
+        number += 1
+        reached[chosen] = max(reached[chosen], _share_placed(way, result.offsets))
+        if result.found:
+            offsets = result.offsets
+            offsets = unwelded(plan.problem, guess.blocks, offsets) if guess.blocks else offsets
+            plan = plan.better(offsets, f"beam search of width {RESTART_WIDTH}, restarted")
+    return plan
+
+
+def _share_placed(problem: Problem, offsets: Ints) -> float:
+    """The part of bytes times sections that lies at its place."""
+    areas = problem.sizes * (problem.last - problem.first)
+    return float(areas[offsets >= 0].sum() / areas.sum())
 
 
 def _beamed(

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import sys
+
 import pytest
 
 from benchmarks.memory.hard_cases import CAPACITY, CASES, build
-from symgraph.kernel.memory import check, lower_bound, place
+from symgraph.kernel.memory import Interval, check, lower_bound, place
+from symgraph.kernel.memory.heuristics import portfolio
+from symgraph.kernel.memory.problem import components
+
+planner = sys.modules["symgraph.kernel.memory.place"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -30,3 +37,20 @@ def test_a_hard_case_is_reproducible() -> None:
     plans = {place(buffers, time_limit_seconds=120.0, work_limit=60_000_000) for _ in range(2)}
     assert len(plans) == 1
     assert "work limit" in plans.pop().method
+
+
+def test_many_narrow_beams_come_close_where_wide_ones_do_not() -> None:
+    (problem,) = components(build(next(case for case in CASES if case.name == "G")))
+    packing = portfolio(problem)
+    plan = planner._Plan(problem, packing.offsets, packing.peak, problem.bound, packing.method)
+    budget = planner._Budget(200_000_000, math.inf)
+    plan = planner._restarted(plan, planner._guesses(problem), problem.bound, budget, 200_000_000)
+    assert packing.peak > 1.1 * problem.bound
+    assert plan.peak <= 1.02 * problem.bound and budget.work > 0
+    intervals = [
+        Interval(f"b{n}", int(a), int(b), int(size), 1)
+        for n, (a, b, size) in enumerate(
+            zip(problem.first, problem.last, problem.sizes, strict=True)
+        )
+    ]
+    check(intervals, plan.offsets.tolist(), plan.peak)
