@@ -21,6 +21,7 @@ from .codegen.interp.evaluate import Evaluator
 from .codegen.program_store import ProgramStore, store_for
 from .codegen.target import Built, StorableTarget, Target, find_target
 from .errors import InputError, ShapeError, TargetError
+from .garbage import give_back, seldom_collected
 from .ir.graph import Graph, Inference
 from .ir.memory_report import MemoryReport
 from .ir.node import Node
@@ -38,6 +39,7 @@ from .lower import lower, node_kernel
 from .lower.kernels import identifier
 from .options import Options, from_environment
 from .passes import optimisation, preparation
+from .passes.bind_parameters import BindParameters
 from .passes.block_estimates import Cost
 from .passes.bring_together import BringTogether
 from .passes.compare import compare_graphs, shape_at
@@ -71,7 +73,9 @@ def compile(
 ) -> Executable:
     """Compile symbols into a callable over numpy arrays.
 
-    params    arrays for parameters and state by name; the rest are passed at each call
+    params    arrays for parameters and state by name; the rest are passed at each call.  A mapping
+              that makes them when they are asked for, such as an open `.npz` file, is asked once,
+              and each array is given back as soon as it is folded or packed
     training  keep the training form (dropout, batch statistics) and update the state
     name      of the program and what is shown of it; what no language takes in names becomes _
     updates   next values of variables by name, written over their arrays at each call
@@ -94,9 +98,10 @@ def compile(
         identifier(name),
         chosen,
         tuple(passes),
+        params_are_own=True,
         progress=Progress(f"symgraph: compiling {name}"),
     )
-    with build.progress:
+    with build.progress, seldom_collected():
         return build.run()
 
 
@@ -127,6 +132,9 @@ class Build:
     passes: tuple[Pass, ...] = ()
     keep_recipes: bool = False
     """Constants remember how they follow from parameters, and no pass looks at their numbers."""
+    params_are_own: bool = False
+    """`params` is a dict that nobody else looks at: what is bound is taken out of it, so that an
+    array goes as soon as nothing follows from it any longer."""
     progress: Progress = field(default_factory=lambda: Progress("symgraph: compiling"))
 
     def run(self) -> Executable:
@@ -173,8 +181,11 @@ class Build:
     def program(self, target: Target) -> Program:
         """Every stage up to the planned program of scheduled kernels."""
         dump = Dump(self.options.dump)
-        program = self.lowered(target, dump)
-        program = PackConstants().run(schedule(program, target, self.options, self.progress))
+        # Passed on without a name, so that arrays are given back as they are packed.
+        waiting = [self.lowered(target, dump)]
+        give_back()
+        waiting.append(schedule(waiting.pop(), target, self.options, self.progress))
+        program = PackConstants(target.alignment).run(waiting.pop())
         dump.write("schedule", program)
         for planning in self.planning(target):
             self.progress.at(planning.name)
@@ -190,12 +201,16 @@ class Build:
         inference = InferTypes(self.shapes, self.dtypes, self.constants(graph)).inference(graph)
         first = self.first(graph, inference)
         prepared, report = first.run(graph, self.options, self.comparison(), dump)
+        facts = first.after
+        del first  # which holds the arrays that it bound
         stopped = self.options.stop_after in [name for name, _, _ in report.entries]
         # What inference could not decide about named extents is checked at each call.
         checks = [Check(*condition) for condition in inference.constraints]
 
+        fuse = self.fusion(target)
+
         def naive(plain: frozenset[str]) -> tuple[Program, Cost | None]:
-            second = Pipeline(self.second(target, plain), first.after)
+            second = Pipeline(self.second(target, plain), facts)
             optimised = prepared
             if not stopped:
                 optimised = second.run(prepared, self.options, self.comparison(), dump)[0]
@@ -203,19 +218,24 @@ class Build:
             program = lower(optimised, self.name, checks, output_names(self.graph))
             program = release_graph(SettleUpdates().run(with_interface(program, prepared)))
             dump.write("lower", program)
-            return self.over_blocks(program, target)
+            return self.over_blocks(program, fuse)
 
         return _with_fewer_forms(naive)
 
-    def over_blocks(self, program: Program, target: Target) -> tuple[Program, Cost | None]:
-        """The program with kernels fused over blocks, for targets that say what traffic costs, and
-        its cost."""
+    def fusion(self, target: Target) -> FuseOverBlocks | None:
+        """What fuses kernels over blocks, for targets that say what traffic costs."""
         rates = target.rates(self.options)
-        self.progress.at(FuseOverBlocks.name)
         wanted = self.options.level >= 2 and FuseOverBlocks.name not in self.options.disable
-        if rates is None or not wanted:
+        return None if rates is None or not wanted else FuseOverBlocks(rates)
+
+    def over_blocks(
+        self, program: Program, fuse: FuseOverBlocks | None
+    ) -> tuple[Program, Cost | None]:
+        """The program with kernels fused over blocks, and its cost."""
+        self.progress.at(FuseOverBlocks.name)
+        if fuse is None:
             return program, None
-        return FuseOverBlocks(rates).judged(BringTogether().run(program))
+        return fuse.judged(BringTogether().run(program))
 
     def planning(self, target: Target) -> tuple[Recompute | OrderSteps | PlanMemory, ...]:
         """The passes over the scheduled program, in order."""
@@ -228,6 +248,10 @@ class Build:
     def first(self, graph: Graph, inference: Inference) -> Pipeline:
         """The passes that every level needs."""
         constants = self.constants(graph)
+        if self.params_are_own and BindParameters.name not in self.options.disable:
+            assert isinstance(self.params, dict)
+            for name in constants:
+                del self.params[name]
         return Pipeline(preparation(
             self.training, self.shapes, self.dtypes, constants, self.keep_recipes, inference
         ))  # fmt: skip

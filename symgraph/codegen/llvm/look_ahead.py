@@ -55,18 +55,21 @@ def look_ahead(
     row_tile: Dim | None,
     parts: tuple[LoopVar, int] | None = None,
     rows: tuple[Dim, int] | None = None,
+    alone: bool = False,
 ) -> Stmt:
     """The tile `body` with prefetches before its innermost loops.
 
     `first` gives the tiled axes in the first row and lane; `vector` is the unrolled loop over the
     tile's vectors, `row_tile` the number of the tile among the rows; `parts` is a loop over so many
     operands in vectors, all of the same columns; `rows` are the first row and their number.
+    `alone` is a tile of one row, of those that are left of an open extent: where there are no
+    others, it is all that passes by.
     """
     inner = found.serial[-1]
     if not isinstance(inner.extent, int) or inner.extent % STEP:
         return body
     outer = LoopVar("r")
-    asks = [_columns_ask(found, tile, first, vector, row_tile, parts, outer)]
+    asks = [_columns_ask(found, tile, first, vector, row_tile, parts, outer, alone)]
     if rows is not None:
         asks += [_result_ask(found, tile, a, first, vector, rows, outer) for a in found.stores]
     some = [ask for ask in asks if ask is not None]
@@ -81,24 +84,26 @@ def _columns_ask(
     row_tile: Dim | None,
     parts: tuple[LoopVar, int] | None,
     outer: LoopVar,
+    alone: bool,
 ) -> Stmt | None:
     """What round `outer` of a tile asks for of the operand in vectors."""
     access = _streamed(found, tile)
-    order = None if access is None else _passing(found, tile, access)
+    order = None if access is None else _passing(found, tile, access, alone)
     if access is None or order is None:
         return None
     tiles, others = order
-    rows = tile.height * tiles
+    height = 1 if alone else tile.height
+    rows = height * tiles
     for loop in others:
         assert isinstance(loop.extent, int)
         rows *= loop.extent
     if rows > FEW_ROWS:
         return None
     step = LoopVar("k")
-    count = rows // tile.height
+    count = rows // height
     if count == 1:
         vectors = tile.columns * (1 if parts is None else parts[1])
-        later = -(-AHEAD // (STEP * tile.height * vectors))
+        later = -(-AHEAD // (STEP * height * vectors))
         position: Dim = dims.mul(dims.add(outer, later), STEP)
         share, columns = STEP, first
     else:
@@ -159,7 +164,9 @@ def _streamed(found: Contraction, tile: Tile) -> Access | None:
     return access if whole and shared and large else None
 
 
-def _passing(found: Contraction, tile: Tile, access: Access) -> tuple[int, Sequence[For]] | None:
+def _passing(
+    found: Contraction, tile: Tile, access: Access, alone: bool
+) -> tuple[int, Sequence[For]] | None:
     """The tiles of rows, and the other loops, that pass by one panel; None where that is not the
     order of the loops, or an extent is open."""
     order = choose_order(found, tile)
@@ -174,7 +181,7 @@ def _passing(found: Contraction, tile: Tile, access: Access) -> tuple[int, Seque
     axis, step = tile.row_axis, tile.rows
     if tile.deep_axis is not None:
         axis, step = tile.deep_axis, tile.deep
-    rows = 1 if axis is None else found.extent(axis)
+    rows = 1 if axis is None or alone else found.extent(axis)
     if not isinstance(rows, int):
         return None
     block = row_block(found, tile)

@@ -132,9 +132,10 @@ def _columns(found: Contraction, tile: Tile) -> Stmt:
 
 class Piece:
     """Part of an axis: where it starts, how many tile steps it has, what is left of the axis, and
-    the number of the tile.  `deeper` is the part of the second axis of rows."""
+    the number of the tile.  `deeper` is the part of the second axis of rows; `is_rest` says that it
+    is one row of those left of an open extent."""
 
-    __slots__ = ("deeper", "left", "number", "start", "steps")
+    __slots__ = ("deeper", "is_rest", "left", "number", "start", "steps")
 
     def __init__(
         self, start: Dim, steps: int, left: Dim | None = None, number: Dim | None = None
@@ -143,6 +144,7 @@ class Piece:
         self.deeper: Piece | None = None
         self.start = start
         self.steps = steps
+        self.is_rest = False
         self.left = left
 
 
@@ -173,7 +175,9 @@ def _column_tile(found: Contraction, tile: Tile, rows: Piece, columns: Piece) ->
         v: dims.substitute(d, {row: 0, lane: 0, deep: 0}) for v, d in values.items()
     }
     lines = None if rows.deeper is not None else (rows.start, rows.steps)
-    ahead = look_ahead(tiled, found, tile, first, vector, rows.number, rows=lines)
+    ahead = look_ahead(
+        tiled, found, tile, first, vector, rows.number, rows=lines, alone=rows.is_rest
+    )
     return ahead if tile.steps == 1 else several_at_once(ahead, found.serial[-1].var, tile.steps)
 
 
@@ -312,7 +316,9 @@ def _rows(extent: Dim, most: int, make: Callable[[Piece], Stmt]) -> Stmt:
         start = dims.add(start, dims.mul(few, REST_ROWS))
         left = dims.add(left, dims.mul(few, -REST_ROWS))
     one = LoopVar("q")
-    rest_stmts.append(For(one, left, "serial", make(Piece(dims.add(start, one), 1))))
+    single = Piece(dims.add(start, one), 1)
+    single.is_rest = True
+    rest_stmts.append(For(one, left, "serial", make(single)))
     if most == 1:
         return _loop(var, extent, make(Piece(var, 1)))
     count = dims.ceildiv(extent, most)
