@@ -129,6 +129,8 @@ class _Fusion:
         self.nests: dict[int, tuple[Kernel, Nests]] = {}
         self.worth: dict[ProgramBuffer, float] = {}
         self.limit = MOST_SCRATCH
+        ports = (*program.inputs, *program.outputs)
+        self.ports = sum(weigh(p.buffer.type.nbytes) for p in ports)
         self.kept = 0
         self.joined: dict[tuple[int, int, BlockChoice], KernelStep] = {}
         inside = {
@@ -182,7 +184,7 @@ class _Fusion:
                 number += len(chain)
         program = self.program.with_(steps=tuple(new))
         nbytes = peak_of(program)[1] if len(self.program.steps) <= MOST_STEPS else 0
-        return _Fused(program, Cost(time, nbytes + self.kept), worth, self.kept)
+        return _Fused(program, Cost(time, nbytes + self.kept + self.ports), worth, self.kept)
 
     def _best(self, first: int, steps: Sequence[KernelStep]) -> tuple[list[Step], float]:
         """A chain cut into parts that take the least time together, and that time."""
