@@ -31,10 +31,11 @@ def symgraph_engine(folder: Path, threads: int, inputs: dict[str, Any], **option
     from symgraph.ir.serialize import load
 
     graph = load(folder / "graph.json")
-    params = dict(np.load(folder / "params.npz"))
     group = sg.group(*(sg.Symbol(v) for v in graph.outputs))
     shapes = {name: array.shape for name, array in inputs.items()}
-    f = sg.compile(group, params=params, shapes=shapes, threads=threads, cache=None, **options)
+    # From the file, as the peers read theirs: nothing else holds the arrays.
+    with np.load(folder / "params.npz") as params:
+        f = sg.compile(group, params=params, shapes=shapes, threads=threads, cache=None, **options)
     outs = f(**inputs)
     given = outs if isinstance(outs, tuple) else (outs,)
     out = tuple(np.empty_like(a) for a in given)

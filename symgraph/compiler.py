@@ -21,6 +21,7 @@ from .codegen.interp.evaluate import Evaluator
 from .codegen.program_store import ProgramStore, store_for
 from .codegen.target import Built, StorableTarget, Target, find_target
 from .errors import InputError, ShapeError, TargetError
+from .garbage import give_back, seldom_collected
 from .ir.graph import Graph, Inference
 from .ir.memory_report import MemoryReport
 from .ir.node import Node
@@ -37,14 +38,15 @@ from .kernel.verify import verify_kernel
 from .lower import lower, node_kernel
 from .lower.kernels import identifier
 from .options import Options, from_environment
-from .passes import optimisation, preparation
+from .passes import arrangement, canonical, preparation
+from .passes.bind_parameters import BindParameters
 from .passes.block_estimates import Cost
 from .passes.bring_together import BringTogether
 from .passes.compare import compare_graphs, shape_at
 from .passes.forms_at_peak import forms_at_peak
 from .passes.fuse_over_blocks import FuseOverBlocks
 from .passes.infer_types import InferTypes
-from .passes.manager import Dump, Pass, Pipeline
+from .passes.manager import Dump, Fact, Pass, Pipeline
 from .passes.order_steps import OrderSteps
 from .passes.pack_constants import PackConstants
 from .passes.plan_memory import PlanMemory
@@ -71,7 +73,9 @@ def compile(
 ) -> Executable:
     """Compile symbols into a callable over numpy arrays.
 
-    params    arrays for parameters and state by name; the rest are passed at each call
+    params    arrays for parameters and state by name; the rest are passed at each call.  A mapping
+              that makes them when they are asked for, such as an open `.npz` file, is asked once,
+              and each array is given back as soon as it is folded or packed
     training  keep the training form (dropout, batch statistics) and update the state
     name      of the program and what is shown of it; what no language takes in names becomes _
     updates   next values of variables by name, written over their arrays at each call
@@ -94,9 +98,10 @@ def compile(
         identifier(name),
         chosen,
         tuple(passes),
+        params_are_own=True,
         progress=Progress(f"symgraph: compiling {name}"),
     )
-    with build.progress:
+    with build.progress, seldom_collected():
         return build.run()
 
 
@@ -127,6 +132,9 @@ class Build:
     passes: tuple[Pass, ...] = ()
     keep_recipes: bool = False
     """Constants remember how they follow from parameters, and no pass looks at their numbers."""
+    params_are_own: bool = False
+    """`params` is a dict that nobody else looks at: what is bound is taken out of it, so that an
+    array goes as soon as nothing follows from it any longer."""
     progress: Progress = field(default_factory=lambda: Progress("symgraph: compiling"))
 
     def run(self) -> Executable:
@@ -173,8 +181,11 @@ class Build:
     def program(self, target: Target) -> Program:
         """Every stage up to the planned program of scheduled kernels."""
         dump = Dump(self.options.dump)
-        program = self.lowered(target, dump)
-        program = PackConstants().run(schedule(program, target, self.options, self.progress))
+        # Passed on without a name, so that arrays are given back as they are packed.
+        waiting = [self.lowered(target, dump)]
+        give_back()
+        waiting.append(schedule(waiting.pop(), target, self.options, self.progress))
+        program = PackConstants(target.alignment).run(waiting.pop())
         dump.write("schedule", program)
         for planning in self.planning(target):
             self.progress.at(planning.name)
@@ -188,34 +199,40 @@ class Build:
         self.progress.at("passes")
         graph = with_state_updates(self.graph) if self.training else self.graph
         inference = InferTypes(self.shapes, self.dtypes, self.constants(graph)).inference(graph)
-        first = self.first(graph, inference)
-        prepared, report = first.run(graph, self.options, self.comparison(), dump)
-        stopped = self.options.stop_after in [name for name, _, _ in report.entries]
         # What inference could not decide about named extents is checked at each call.
         checks = [Check(*condition) for condition in inference.constraints]
+        waiting, facts, stopped = self.prepared(graph, inference, dump)
+        interface = interface_of(waiting[0])
+        common = Pipeline(canonical(self.options.level, self.training, self.passes), facts)
+        # Passed on without a name, so that arrays go when they are folded into others.
+        before, stopped = self.optimised(common, waiting.pop, dump, stopped)
+        fuse = self.fusion(target)
 
         def naive(plain: frozenset[str]) -> tuple[Program, Cost | None]:
-            second = Pipeline(self.second(target, plain), first.after)
-            optimised = prepared
-            if not stopped:
-                optimised = second.run(prepared, self.options, self.comparison(), dump)[0]
+            passes = Pipeline(self.arrangement(target, plain), common.after)
+            graph, _ = self.optimised(passes, lambda: before, dump, stopped)
             self.progress.at("lower")
-            program = lower(optimised, self.name, checks, output_names(self.graph))
-            program = release_graph(SettleUpdates().run(with_interface(program, prepared)))
+            program = lower(graph, self.name, checks, output_names(self.graph))
+            program = release_graph(SettleUpdates().run(with_interface(program, interface)))
             dump.write("lower", program)
-            return self.over_blocks(program, target)
+            return self.over_blocks(program, fuse)
 
         return _with_fewer_forms(naive)
 
-    def over_blocks(self, program: Program, target: Target) -> tuple[Program, Cost | None]:
-        """The program with kernels fused over blocks, for targets that say what traffic costs, and
-        its cost."""
+    def fusion(self, target: Target) -> FuseOverBlocks | None:
+        """What fuses kernels over blocks, for targets that say what traffic costs."""
         rates = target.rates(self.options)
-        self.progress.at(FuseOverBlocks.name)
         wanted = self.options.level >= 2 and FuseOverBlocks.name not in self.options.disable
-        if rates is None or not wanted:
+        return None if rates is None or not wanted else FuseOverBlocks(rates)
+
+    def over_blocks(
+        self, program: Program, fuse: FuseOverBlocks | None
+    ) -> tuple[Program, Cost | None]:
+        """The program with kernels fused over blocks, and its cost."""
+        self.progress.at(FuseOverBlocks.name)
+        if fuse is None:
             return program, None
-        return FuseOverBlocks(rates).judged(BringTogether().run(program))
+        return fuse.judged(BringTogether().run(program))
 
     def planning(self, target: Target) -> tuple[Recompute | OrderSteps | PlanMemory, ...]:
         """The passes over the scheduled program, in order."""
@@ -225,20 +242,38 @@ class Build:
         last = (*(() if OrderSteps.name in self.options.disable else ordering), *placing)
         return last if budget is None else (Recompute(budget, target.alignment, last), *last)
 
-    def first(self, graph: Graph, inference: Inference) -> Pipeline:
-        """The passes that every level needs."""
+    def prepared(
+        self, graph: Graph, inference: Inference, dump: Dump
+    ) -> tuple[list[Graph], Fact, bool]:
+        """The graph as every level needs it, its arrays bound, as the only item of a list; what
+        holds of it; whether to stop here."""
         constants = self.constants(graph)
-        return Pipeline(preparation(
+        if self.params_are_own and BindParameters.name not in self.options.disable:
+            assert isinstance(self.params, dict)
+            for name in constants:
+                del self.params[name]
+        given = preparation(
             self.training, self.shapes, self.dtypes, constants, self.keep_recipes, inference
-        ))  # fmt: skip
+        )
+        passes = Pipeline(given)
+        prepared, stops = self.optimised(passes, lambda: graph, dump, False)
+        return [prepared], passes.after, stops
 
-    def second(self, target: Target, plain: frozenset[str]) -> tuple[Pass, ...]:
-        """The passes that the level adds; operators named by `plain` keep their form."""
+    def optimised(
+        self, passes: Pipeline, graph: Callable[[], Graph], dump: Dump, stopped: bool
+    ) -> tuple[Graph, bool]:
+        """The graph after the passes, and whether the last one to run was among them or before."""
+        if stopped:
+            return graph(), True
+        new, report = passes.run(graph(), self.options, self.comparison(), dump)
+        return new, self.options.stop_after in [name for name, _, _ in report.entries]
+
+    def arrangement(self, target: Target, plain: frozenset[str]) -> tuple[Pass, ...]:
+        """The passes that arrange the canonical graph; operators named by `plain` keep their
+        form."""
         block = target.channel_block(self.options)
         rates, tolerance = target.rates(self.options), self.options.tolerance
-        return optimisation(
-            self.options.level, self.training, block, self.passes, rates, tolerance, plain
-        )
+        return arrangement(self.options.level, self.training, block, rates, tolerance, plain)
 
     def comparison(self) -> Callable[[Graph, Graph], str | None] | None:
         """What finds a pass that changes numbers, at the highest level of verification."""
@@ -339,37 +374,51 @@ def with_state_updates(graph: Graph) -> Graph:
     return Graph(graph.outputs, tuple(updates.items()))
 
 
-def with_interface(program: Program, prepared: Graph) -> Program:
+@dataclass(frozen=True)
+class Interface:
+    """What the caller of a graph sees of it, without the arrays that its nodes hold."""
+
+    variables: tuple[tuple[str, Node], ...]
+    extents: tuple[tuple[DimVar, str], ...]
+    """Every open extent, with the first node that has it, for people."""
+
+
+def interface_of(graph: Graph) -> Interface:
+    """The variables of a graph and its open extents."""
+    extents: dict[DimVar, str] = {}
+    for node in graph.nodes:
+        for type in node.types:
+            for var in (v for d in type.shape or () for v in dim_vars(d) if v not in extents):
+                place = f"  declared at {node.origin}" if str(node.origin) else ""
+                extents[var] = f"{graph.names[node]}: {type}{place}"
+    variables = tuple((graph.names[node], node) for node in graph.variables)
+    return Interface(variables, tuple(extents.items()))
+
+
+def with_interface(program: Program, interface: Interface) -> Program:
     """The program with the inputs of the graph before it was optimised, in that order.
 
     Passes change the order in which variables are first used and may leave some unused; the
-    interface is the same at every optimisation level.
+    interface is the same at every optimisation level.  Raises: ShapeError naming the first node
+    with an extent that no input tells.
     """
     ports = {p.name: p for p in program.inputs}
     found: list[Port] = []
-    for node in prepared.variables:
-        name = prepared.names[node]
+    for name, node in interface.variables:
         if name in ports:
             found.append(ports[name])
         elif isinstance(node.op, Variable) and node.op.role == "input":
             found.append(Port(name, ProgramBuffer(name, node.types[0], "input", source=name)))
     extents = {v for p in found for d in p.type.shape or () for v in dim_vars(d)}
-    _check_extents(prepared, extents)
+    for var, place in interface.extents:
+        if var not in extents:
+            raise ShapeError(
+                f"the extent {var.name} follows from no input:\n"
+                f"  {place}\n"
+                f"  name it in the shape of an input, or give a number for it"
+            )
     names = tuple(sorted(extents, key=lambda v: v.name))
     return program.with_(inputs=tuple(found), dims=names)
-
-
-def _check_extents(prepared: Graph, known: set[DimVar]) -> None:
-    """Raises: ShapeError naming the first node with an extent that no input tells."""
-    for node in prepared.nodes:
-        for type in node.types:
-            for name in (v.name for d in type.shape or () for v in dim_vars(d) if v not in known):
-                place = f"  declared at {node.origin}" if str(node.origin) else ""
-                raise ShapeError(
-                    f"the extent {name} follows from no input:\n"
-                    f"  {prepared.names[node]}: {type}{place}\n"
-                    f"  name it in the shape of an input, or give a number for it"
-                )
 
 
 def schedule(

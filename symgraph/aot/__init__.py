@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..codegen.executable import Executable
+from ..garbage import seldom_collected
 from ..ir.symbol import Group, Symbol
 from ..options import Options
 from .artifact import Artifact
@@ -96,7 +97,8 @@ def export(
         options=options,
         changes=changes,
     )
-    return export_artifact(wanted, Path(path).name if name is None else name)
+    with seldom_collected():
+        return export_artifact(wanted, Path(path).name if name is None else name)
 
 
 def load(

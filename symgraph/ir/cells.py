@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..kernel import dims
 from ..kernel.dims import Dim
 from ..kernel.dtypes import DType
 from .tensor_type import Shape
@@ -17,13 +18,27 @@ class RankUnknown(Exception):
     """Control flow: the operator needs a rank nobody knows yet; the node is visited again."""
 
 
-class ShapeView:
-    """A shape as an operator's `infer_shape` sees it."""
+def resolved(dim: Dim, bindings: Mapping[Any, Dim]) -> Dim:
+    """The extent with everything that is known written in."""
+    while not isinstance(dim, int) and bindings:
+        new = dims.substitute(dim, bindings)
+        if new is dim or new == dim:
+            return new
+        dim = new
+    return dim
 
-    __slots__ = ("_dims", "_parent", "_unifier")
+
+class ShapeView:
+    """A shape as an operator's `infer_shape` sees it.
+
+    It knows the bindings of its inference only: with the inference itself it would be a cycle that
+    keeps the nodes, and the arrays they hold, until someone looks for garbage.
+    """
+
+    __slots__ = ("_bindings", "_dims", "_parent")
 
     def __init__(self, unifier: Equations, shape: Shape) -> None:
-        self._unifier = unifier
+        self._bindings = unifier.bindings
         self._parent: ShapeView | None = None
         self._dims = shape
 
@@ -49,7 +64,7 @@ class ShapeView:
         shape = self.root()._dims
         if shape is None:
             raise RankUnknown
-        return tuple(self._unifier.resolve(d) for d in shape)
+        return tuple([resolved(d, self._bindings) for d in shape])
 
     def __len__(self) -> int:
         return len(self.dims)

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from ..errors import ShapeError
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar, Unknown
-from .cells import DTypeView, ShapeView
+from .cells import DTypeView, ShapeView, resolved
 from .node import Node, Value
 from .tensor_type import Shape, TensorType
 
@@ -50,12 +50,7 @@ class Equations:
 
     def resolve(self, dim: Dim) -> Dim:
         """The extent with everything that is known written in."""
-        while not isinstance(dim, int) and self.bindings:
-            new = dims.substitute(dim, self.bindings)
-            if new is dim or new == dim:
-                return new
-            dim = new
-        return dim
+        return resolved(dim, self.bindings)
 
     def _solve(self, left: Dim, right: Dim) -> bool | None:
         """True: now equal.  False: impossible.  None: undetermined."""

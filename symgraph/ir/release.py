@@ -7,11 +7,14 @@ constants remain; `gather_constants` moves these into the one block that targets
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from ..garbage import GivenBack
 from .node import Node, Value
 from .op import Variable
 from .program import ConstantData, Program, Step, constant_layout, map_leaves
@@ -48,21 +51,60 @@ def without_inputs(node: Node) -> Node:
 def gather_constants(program: Program, alignment: int) -> Program:
     """The program with its constants in one aligned block, at the places of `constant_layout`.
 
-    Arrays that nothing else holds are given back one by one, as they are copied.
+    Arrays that nothing else holds are given back one by one, as they are copied.  Where the
+    constants lie so already, they stay.
     """
-    offsets, nbytes = constant_layout(program, alignment)
-    block = aligned_bytes(nbytes, alignment)
-    waiting: list[ConstantData] = list(reversed(program.constants))
+    if is_gathered(program, alignment):
+        return program
+    block = ConstantBlock([data.array.nbytes for data in program.constants], alignment)
+    # The largest last, when most of the others have gone.
+    waiting = sorted(enumerate(program.constants), key=lambda item: -item[1].array.nbytes)
     program = program.with_(constants=())
-    moved: list[ConstantData] = []
-    for offset in offsets:
-        data = waiting.pop()
-        size = data.array.nbytes
-        place = block[offset : offset + size].view(data.array.dtype).reshape(data.array.shape)
+    moved: dict[int, ConstantData] = {}
+    while waiting:
+        number, data = waiting.pop()
+        moved[number] = block.copy(number, data)
+        del data
+        block.given_back.freed(moved[number].array.nbytes)
+    return program.with_(constants=tuple(moved[number] for number in range(len(moved))))
+
+
+def is_gathered(program: Program, alignment: int) -> bool:
+    """Every constant lies at its place of `constant_layout`, from an aligned address on."""
+    offsets, _ = constant_layout(program, alignment)
+    arrays = [data.array for data in program.constants]
+    places = [array.__array_interface__["data"][0] for array in arrays]
+    return (
+        all(array.flags.c_contiguous for array in arrays)
+        and all(place == places[0] + at for place, at in zip(places, offsets, strict=True))
+        and (not places or places[0] % alignment == 0)
+    )
+
+
+class ConstantBlock:
+    """One aligned block for arrays of these sizes, at the places of `constant_layout`."""
+
+    def __init__(self, sizes: Sequence[int], alignment: int) -> None:
+        self._offsets: list[int] = []
+        end = 0
+        for size in sizes:
+            self._offsets.append(end)
+            end += -(-size // alignment) * alignment
+        self._bytes = aligned_bytes(end, alignment)
+        self.given_back = GivenBack()
+        """Of the arrays that are moved here."""
+
+    def place(self, number: int, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
+        """Where an array shall lie."""
+        start, size = self._offsets[number], prod(shape) * dtype.itemsize
+        return self._bytes[start : start + size].view(dtype).reshape(shape)
+
+    def copy(self, number: int, data: ConstantData) -> ConstantData:
+        """A constant moved to its place."""
+        place = self.place(number, data.array.shape, data.array.dtype)
         place[...] = data.array
         place.flags.writeable = False
-        moved.append(replace(data, array=place))
-    return program.with_(constants=tuple(moved))
+        return replace(data, array=place)
 
 
 def aligned_bytes(nbytes: int, alignment: int) -> Array:

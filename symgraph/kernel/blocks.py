@@ -18,8 +18,8 @@ axes that are cut with one loop to an axis.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from . import dims
 from .copies import fresh_statement
@@ -83,8 +83,10 @@ class _Nest:
     body: Stmt
     inner: tuple[For, ...] = ()
     """All loops, those inside the body too, outer ones first."""
-    operands: tuple[tuple[Buffer, frozenset[LoopVar]], ...] = ()
+    operands: Mapping[Buffer, frozenset[LoopVar]] = field(default_factory=dict)
     """What is read, and along which loops."""
+    stores: Mapping[Buffer, tuple[Store | Update, ...]] = field(default_factory=dict)
+    """What is written."""
     choices: tuple[Dim, ...] = ()
     """Indices along which something is chosen: what the choices share is computed once for all."""
 
@@ -99,7 +101,8 @@ class _Nest:
 class Chain:
     """Kernels of which each reads what the one before writes, and nothing else does.
 
-    `stages` are their nests; `after` is what the last kernel does beside reading.
+    `stages` are their nests; `after` is what the last kernel does beside reading.  `rest` is the
+    chain without its first kernel: what blocks of that need is worked out once for both.
     """
 
     kernels: tuple[Kernel, ...]
@@ -110,6 +113,10 @@ class Chain:
     """For each link and nest behind it, and each axis, where that is read."""
     over: tuple[bool, ...] = ()
     """For each link, whether what it is made of, the link before, may lie in the same place."""
+    rest: Chain | None = None
+    _known: dict[tuple[tuple[LoopVar, int], ...], Blocks | None] = field(
+        init=False, repr=False, default_factory=dict
+    )
 
     @property
     def loops(self) -> tuple[For, ...]:
@@ -119,23 +126,42 @@ class Chain:
     def blocks(self, sizes: Mapping[LoopVar, int]) -> Blocks | None:
         """Blocks of these sizes of the last kernel's loops, others whole; None where what a block
         needs of an intermediate is no interval, or cannot be made by itself."""
-        found = Blocks(self, sizes)
-        return found if found.found else None
+        key = tuple(sizes.items())
+        if key not in self._known:
+            known = None if self.rest is None else self.rest.blocks(sizes)
+            if self.rest is not None and known is None:
+                self._known[key] = None
+            else:
+                found = Blocks(self, sizes, known)
+                self._known[key] = found if found.found else None
+        return self._known[key]
+
+
+Nests = tuple[_Nest, ...] | None
+"""What a kernel does as nests of loops; None where it is something else."""
 
 
 def chain_of(
-    kernels: Sequence[Kernel], links: Sequence[Link], over: Sequence[bool] | None = None
+    kernels: Sequence[Kernel],
+    links: Sequence[Link],
+    over: Sequence[bool] | None = None,
+    rest: Chain | None = None,
+    nests_of: Callable[[Kernel], Nests] | None = None,
 ) -> Chain | None:
-    """The chain of these kernels; None where one of them is no nest of loops."""
+    """The chain of these kernels; None where one of them is no nest of loops.
+
+    `rest` is that of all but the first, where it is known already; `nests_of` is `kernel_nests`,
+    remembered.
+    """
     stages: list[tuple[_Nest, ...]] = []
     after: tuple[_Nest, ...] = ()
     for number, kernel in enumerate(kernels):
-        nests = _nests(kernel.body)
+        nests = (kernel_nests if nests_of is None else nests_of)(kernel)
         if nests is None:
             return None
         if number:
             source = links[number - 1][1]
-            reading = tuple(n for n in nests if any(True for _ in _reads(n.body, source)))
+            reading = tuple(n for n in nests if source in n.operands)
             if len(reading) != 1:
                 return None
             if number == len(kernels) - 1:
@@ -149,7 +175,7 @@ def chain_of(
         for (_, source), nests in zip(links, stages[1:], strict=True)
     )
     overs = (False,) * len(links) if over is None else tuple(over)
-    return Chain(tuple(kernels), tuple(links), tuple(stages), after, reads, overs)
+    return Chain(tuple(kernels), tuple(links), tuple(stages), after, reads, overs, rest)
 
 
 def _places(nest: _Nest, buffer: Buffer) -> tuple[tuple[Dim, ...], ...]:
@@ -158,10 +184,10 @@ def _places(nest: _Nest, buffer: Buffer) -> tuple[tuple[Dim, ...], ...]:
     return tuple(tuple(dict.fromkeys(i[axis] for i in found)) for axis in range(buffer.ndim))
 
 
-def _nests(stmt: Stmt) -> tuple[_Nest, ...] | None:
-    """A statement as nests; None where it is something else."""
+def kernel_nests(kernel: Kernel) -> Nests:
+    """What a kernel does as nests; None where it is something else."""
     found: list[_Nest] = []
-    stack: list[tuple[Stmt, tuple[For, ...]]] = [(stmt, ())]
+    stack: list[tuple[Stmt, tuple[For, ...]]] = [(kernel.body, ())]
     while stack:
         current, around = stack.pop()
         if isinstance(current, Block) and all(_is_loop(s) for s in current.stmts):
@@ -170,31 +196,29 @@ def _nests(stmt: Stmt) -> tuple[_Nest, ...] | None:
             stack.append((current.body, (*around, current)))
         elif around:
             inside = tuple(s for s in statements(current) if isinstance(s, For))
-            found.append(
-                _Nest(around, current, (*around, *inside), _operands(current), _choices(current))
-            )
+            tops = [e for top in expressions(current) for e in walk(top)]
+            loops, stores = (*around, *inside), _stores(current)
+            found.append(_Nest(around, current, loops, _operands(tops), stores, _choices(tops)))
         else:
             return None
     return tuple(found)
 
 
-def _operands(stmt: Stmt) -> tuple[tuple[Buffer, frozenset[LoopVar]], ...]:
+def _operands(exprs: Sequence[Expr]) -> dict[Buffer, frozenset[LoopVar]]:
     found: dict[Buffer, set[LoopVar]] = {}
-    for top in expressions(stmt):
-        for e in walk(top):
-            if isinstance(e, Load) and isinstance(e.tensor, Buffer):
-                atoms = {a for d in e.index for a in dims.atoms(d)}
-                used = found.setdefault(e.tensor, set())
-                used.update(a for a in atoms if isinstance(a, LoopVar))
-    return tuple((b, frozenset(used)) for b, used in found.items())
+    for e in exprs:
+        if isinstance(e, Load) and isinstance(e.tensor, Buffer):
+            atoms = {a for d in e.index for a in dims.atoms(d)}
+            used = found.setdefault(e.tensor, set())
+            used.update(a for a in atoms if isinstance(a, LoopVar))
+    return {b: frozenset(used) for b, used in found.items()}
 
 
-def _choices(stmt: Stmt) -> tuple[Dim, ...]:
+def _choices(exprs: Sequence[Expr]) -> tuple[Dim, ...]:
     found: dict[Dim, None] = {}
-    for top in expressions(stmt):
-        for e in walk(top):
-            if isinstance(e, Select) and (index := compared_index(e.condition)) is not None:
-                found[index] = None
+    for e in exprs:
+        if isinstance(e, Select) and (index := compared_index(e.condition)) is not None:
+            found[index] = None
     return tuple(found)
 
 
@@ -209,25 +233,31 @@ def _reads(stmt: Stmt, buffer: Buffer) -> Iterator[Load]:
                 yield e
 
 
-def _stores(stmt: Stmt, buffer: Buffer) -> list[Store | Update]:
-    changes = [s for s in statements(stmt) if isinstance(s, (Store, Update))]
-    return [s for s in changes if s.buffer is buffer]
+def _stores(stmt: Stmt) -> dict[Buffer, tuple[Store | Update, ...]]:
+    found: dict[Buffer, tuple[Store | Update, ...]] = {}
+    for s in statements(stmt):
+        if isinstance(s, (Store, Update)):
+            found[s.buffer] = (*found.get(s.buffer, ()), s)
+    return found
 
 
 def _makes(nest: _Nest, buffer: Buffer) -> bool:
     """It writes the buffer once, and never reads it."""
-    stores = _stores(nest.body, buffer)
+    stores = nest.stores.get(buffer, ())
     plain = len(stores) == 1 and isinstance(stores[0], Store)
-    return plain and not any(True for _ in _reads(nest.body, buffer))
+    return plain and buffer not in nest.operands
 
 
 class Blocks:
     """One choice of sizes, worked out from the last stage to the first.
 
-    `regions` are what a block needs of each intermediate.
+    `regions` are what a block needs of each intermediate.  `rest` are the same blocks of the chain
+    without its first kernel.
     """
 
-    def __init__(self, chain: Chain, sizes: Mapping[LoopVar, int]) -> None:
+    def __init__(
+        self, chain: Chain, sizes: Mapping[LoopVar, int], rest: Blocks | None = None
+    ) -> None:
         self.chain = chain
         self.around: list[For] = []
         self.ranges: dict[object, tuple[int | None, int | None]] = {}
@@ -237,7 +267,13 @@ class Blocks:
             [] for _ in chain.stages
         ]
         self.regions: tuple[Region, ...] = ()
-        self.found = self._cut(sizes) and self._work_back()
+        if rest is None:
+            self.found = self._cut(sizes) and self._work_back(range(len(chain.links)))
+        else:
+            self.around, self.ranges, self.regions = rest.around, rest.ranges, rest.regions
+            self.values[1:], self.extents[1:] = rest.values, rest.extents
+            self.places[1:] = rest.places
+            self.found = self._work_back(range(1))
 
     def _cut(self, sizes: Mapping[LoopVar, int]) -> bool:
         """Cut the loops of the last stage."""
@@ -261,10 +297,9 @@ class Blocks:
         self.extents[-1].append(extents)
         return self._keeps_choices(len(self.chain.stages) - 1)
 
-    def _work_back(self) -> bool:
+    def _work_back(self, links: range) -> bool:
         """The region of each intermediate, and the loops that make it."""
-        found: list[Region] = []
-        for number in reversed(range(len(self.chain.links))):
+        for number in reversed(links):
             made, read = self.chain.links[number]
             region = self._region(number + 1, read)
             if region is None:
@@ -273,15 +308,14 @@ class Blocks:
             for nest in self.chain.stages[number]:
                 if not self._restrict(number, nest, made, region):
                     return False
-            found.append(region)
-        self.regions = tuple(reversed(found))
+            self.regions = (region, *self.regions)
         return True
 
     def _beside(self, number: int, buffer: Buffer, region: Region) -> tuple[tuple[int, int], ...]:
         """What nests whose intervals do not reach an axis's ends write outside the region."""
         beside = [(0, 0)] * buffer.ndim
         for nest in self.chain.stages[number]:
-            (store,) = _stores(nest.body, buffer)
+            (store,) = nest.stores[buffer]
             loops = {loop.var: loop.extent for loop in nest.loops}
             for axis, (dim, count) in enumerate(zip(store.index, region.extents, strict=True)):
                 var, shift = _shifted(dim)
@@ -325,21 +359,19 @@ class Blocks:
         """An index as (where it starts in a block, how far it goes from there)."""
         numbers = {loop.var for loop in self.around}
         terms, constant = dims.terms_of(dim)
-        start: Dim = constant
-        rest: Dim = 0
+        moving: dict[tuple[dims.Atom, ...], int] = {}
+        still: dict[tuple[dims.Atom, ...], int] = {}
         for monomial, factor in terms:
-            term: Dim = factor
-            for atom in monomial:
-                term = dims.mul(term, atom)
-            used = set(dims.atoms(term))
+            used = {a for atom in monomial for a in dims.atoms(atom)}
             if not used & numbers:
-                rest = dims.add(rest, term)
+                still[monomial] = factor
             elif used <= numbers or all(a in numbers for a in used if isinstance(a, LoopVar)):
-                start = dims.add(start, term)
+                moving[monomial] = factor
             else:
                 return None
-        if not numbers & set(dims.atoms(start)):
+        if not moving:
             return constant, -1  # the same in every block: the whole axis
+        start, rest = dims.from_terms(moving, constant), dims.from_terms(still, 0)
         low, high = dims.bounds(rest, ranges)
         if low is None or high is None:
             return None
@@ -380,7 +412,7 @@ class Blocks:
         beside the region there is room for what comes to lie there.  An interval that is shorter,
         as that of a border, is made where it lies in the region.
         """
-        (store,) = _stores(nest.body, buffer)
+        (store,) = nest.stores[buffer]
         values: dict[LoopVar, Dim] = {}
         extents: dict[LoopVar, Dim] = {}
         place: list[Dim] = list(store.index)
@@ -450,7 +482,7 @@ class Blocks:
             moving: dict[Buffer, set[object]] = {}
             for which, nest in enumerate(nests):
                 values = self.values[number][which]
-                for buffer, used in nest.operands:
+                for buffer, used in nest.operands.items():
                     along = {a for v in used for a in dims.atoms(values.get(v, v))}
                     moving.setdefault(buffer, set()).update(along)
             found.append({

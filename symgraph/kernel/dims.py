@@ -17,12 +17,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 _serials = itertools.count()
+
+# What an expression holds, as bits: most questions about one are answered without walking it.
+OPEN, UNKNOWN, LOOP, COMPOUND, OTHER = 1, 2, 4, 8, 16
 
 
 class Symbolic:
@@ -32,6 +35,10 @@ class Symbolic:
     """
 
     __slots__ = ()
+
+    holds: int
+    """The kinds of atoms in it: OPEN extents, UNKNOWN ones, LOOP variables, COMPOUND atoms that
+    have operands, and those that OTHER modules add."""
 
     def __add__(self, other: Dim) -> Dim:
         return add(self, other) if isinstance(other, (int, Symbolic)) else NotImplemented
@@ -78,6 +85,7 @@ class Atom(Symbolic):
     """An expression that a sum treats as one indivisible unknown."""
 
     __slots__ = ()
+    holds = OPEN | UNKNOWN | LOOP | COMPOUND | OTHER
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -100,6 +108,7 @@ class DimVar(Atom):
     """A named extent, open until the call; two with one name are the same."""
 
     name: str
+    holds = OPEN
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -122,6 +131,7 @@ class Unknown(_Numbered):
     """An extent nobody stated; inference may bind it.  Compared by identity."""
 
     __slots__ = ()
+    holds = UNKNOWN
 
     def __init__(self, hint: str = "?") -> None:
         super().__init__(hint, next(_serials))
@@ -135,6 +145,7 @@ class LoopVar(_Numbered):
     """The index of one loop or axis.  Compared by identity."""
 
     __slots__ = ()
+    holds = LOOP
 
     def __init__(self, hint: str = "i") -> None:
         super().__init__(hint, next(_serials))
@@ -153,6 +164,7 @@ class _Binary(Atom):
     _hash: int = field(init=False, repr=False, compare=False)
     _key: tuple[Any, ...] = field(init=False, repr=False, compare=False)
     _bounds: Interval | None = field(init=False, repr=False, compare=False)
+    holds: int = field(init=False, repr=False, compare=False)
 
     order = 0
     """Place of the class in the order of atoms."""
@@ -161,6 +173,7 @@ class _Binary(Atom):
         object.__setattr__(self, "_hash", hash((type(self).__name__, self.a, self.b)))
         object.__setattr__(self, "_key", (self.order, sort_key(self.a), sort_key(self.b)))
         object.__setattr__(self, "_bounds", None)
+        object.__setattr__(self, "holds", COMPOUND | _holds(self.a) | _holds(self.b))
 
     def __hash__(self) -> int:
         return self._hash
@@ -286,9 +299,15 @@ class Sum(Symbolic):
     terms: tuple[tuple[Monomial, int], ...]
     constant: int
     _hash: int = field(init=False, repr=False, compare=False)
+    holds: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        held = 0
+        for monomial, _ in self.terms:
+            for atom in monomial:
+                held |= atom.holds
         object.__setattr__(self, "_hash", hash((self.terms, self.constant)))
+        object.__setattr__(self, "holds", held)
 
     def __hash__(self) -> int:
         return self._hash
@@ -307,6 +326,10 @@ class Sum(Symbolic):
         if self.constant:
             parts.append(f"{self.constant:+d}")
         return "".join(parts)
+
+
+def _holds(dim: Dim) -> int:
+    return 0 if isinstance(dim, int) else dim.holds
 
 
 def _where(condition: Any, a: Any, b: Any) -> Any:
@@ -345,7 +368,8 @@ def terms_of(dim: Dim) -> tuple[tuple[tuple[Monomial, int], ...], int]:
     return (((dim,), 1),), 0
 
 
-def _make(terms: Mapping[Monomial, int], constant: int) -> Dim:
+def from_terms(terms: Mapping[Monomial, int], constant: int) -> Dim:
+    """The canonical sum of these products of atoms, each in the order of its atoms' keys."""
     kept = [(m, c) for m, c in terms.items() if c]
     if not kept:
         return constant
@@ -358,18 +382,27 @@ def _make(terms: Mapping[Monomial, int], constant: int) -> Dim:
 
 def add(a: Dim, b: Dim) -> Dim:
     """a + b in canonical form."""
-    if isinstance(a, int) and isinstance(b, int):
-        return a + b
+    if isinstance(b, int):
+        return a + b if isinstance(a, int) else _plus(a, b)
+    if isinstance(a, int):
+        return _plus(b, a)
     terms_a, constant_a = terms_of(a)
     terms_b, constant_b = terms_of(b)
-    if not terms_b and not constant_b:
-        return a
-    if not terms_a and not constant_a:
-        return b
     total = dict(terms_a)
     for monomial, coefficient in terms_b:
         total[monomial] = total.get(monomial, 0) + coefficient
-    return _make(total, constant_a + constant_b)
+    return from_terms(total, constant_a + constant_b)
+
+
+def _plus(dim: Symbolic, number: int) -> Dim:
+    """dim + number: the terms stay as they are."""
+    if not number:
+        return dim
+    terms, constant = terms_of(dim)
+    constant += number
+    if not constant and len(terms) == 1 and terms[0][1] == 1 and len(terms[0][0]) == 1:
+        return terms[0][0][0]
+    return Sum(terms, constant)
 
 
 def mul(a: Dim, b: Dim) -> Dim:
@@ -383,8 +416,7 @@ def mul(a: Dim, b: Dim) -> Dim:
             return a
         if b == 0:
             return 0
-        terms, constant = terms_of(a)
-        return _make({m: c * b for m, c in terms}, constant * b)
+        return _times_number(a, b)
     terms_a, constant_a = terms_of(a)
     terms_b, constant_b = terms_of(b)
     total: dict[Monomial, int] = {}
@@ -393,7 +425,17 @@ def mul(a: Dim, b: Dim) -> Dim:
             product = tuple(sorted(ma + mb, key=lambda atom: atom.key))
             total[product] = total.get(product, 0) + ca * cb
     constant = total.pop((), 0)
-    return _make(total, constant)
+    return from_terms(total, constant)
+
+
+def _times_number(dim: Dim, number: int) -> Dim:
+    """dim * number, which is not 0: the terms keep their order."""
+    terms, constant = terms_of(dim)
+    if len(terms) == 1 and not constant:
+        monomial, factor = terms[0]
+        if factor * number == 1 and len(monomial) == 1:
+            return monomial[0]
+    return Sum(tuple([(m, c * number) for m, c in terms]), constant * number)
 
 
 def product(dims: tuple[Dim, ...] | list[Dim]) -> Dim:
@@ -412,7 +454,7 @@ def exact_quotient(a: Dim, b: Dim) -> Dim | None:
         terms, constant = terms_of(a)
         if constant % b or any(c % b for _, c in terms):
             return None
-        return _make({m: c // b for m, c in terms}, constant // b)
+        return from_terms({m: c // b for m, c in terms}, constant // b)
     if a == b:
         return 1
     if isinstance(a, int):
@@ -430,7 +472,7 @@ def exact_quotient(a: Dim, b: Dim) -> Dim | None:
             return None
         total[rest] = coefficient // scale
     constant = total.pop((), 0)
-    return _make(total, constant)
+    return from_terms(total, constant)
 
 
 def _divide_by_sum(a: Dim, b: Dim) -> Dim | None:
@@ -441,7 +483,9 @@ def _divide_by_sum(a: Dim, b: Dim) -> Dim | None:
     for monomial, coefficient in terms_a:
         rest = _without(monomial, lead_b)
         if rest is not None and coefficient % scale == 0:
-            candidate = _make({rest: coefficient // scale}, 0) if rest else coefficient // scale
+            candidate = (
+                from_terms({rest: coefficient // scale}, 0) if rest else coefficient // scale
+            )
             if mul(candidate, b) == a:
                 return candidate
     return None
@@ -472,14 +516,14 @@ def floordiv(a: Dim, b: Dim) -> Dim:
         whole = {m: c // b for m, c in terms if c % b == 0}
         rest = {m: c for m, c in terms if c % b}
         if whole or not 0 <= constant < b:
-            inner = _make(rest, constant % b)
-            return add(_make(whole, constant // b), floordiv(inner, b))
+            inner = from_terms(rest, constant % b)
+            return add(from_terms(whole, constant // b), floordiv(inner, b))
         if isinstance(a, FloorDiv) and isinstance(a.b, int) and a.b > 0:
             return floordiv(a.a, a.b * b)
         common = math.gcd(b, *(c for _, c in terms))
         if common > 1:
             return floordiv(
-                _make({m: c // common for m, c in terms}, constant // common), b // common
+                from_terms({m: c // common for m, c in terms}, constant // common), b // common
             )
     return FloorDiv(a, b)
 
@@ -492,7 +536,7 @@ def mod(a: Dim, b: Dim) -> Dim:
         return 0
     if isinstance(b, int):
         terms, constant = terms_of(a)
-        inner = _make({m: c % b for m, c in terms}, constant % b)
+        inner = from_terms({m: c % b for m, c in terms}, constant % b)
         if inner != a:
             return mod(inner, b)
     return Mod(a, b)
@@ -528,27 +572,38 @@ def maximum(a: Dim, b: Dim) -> Dim:
     return Maximum(*sorted((a, b), key=sort_key))
 
 
-def atoms(dim: Dim) -> Iterator[Atom]:
+def atoms(dim: Dim) -> Sequence[Atom]:
     """Every atom, outermost first, those inside divisions and the like included."""
+    if isinstance(dim, int):
+        return ()
+    if not dim.holds & COMPOUND:
+        if isinstance(dim, Sum):
+            return [atom for monomial, _ in dim.terms for atom in reversed(monomial)]
+        assert isinstance(dim, Atom)
+        return (dim,)
+    found: list[Atom] = []
     stack: list[Dim] = [dim]
     while stack:
         current = stack.pop()
         if isinstance(current, Atom):
-            yield current
+            found.append(current)
             stack.extend(current.children())
         elif isinstance(current, Sum):
             stack.extend(atom for monomial, _ in reversed(current.terms) for atom in monomial)
+    return found
 
 
 def dim_vars(dim: Dim) -> tuple[DimVar, ...]:
     """The named extents in it, each once, by name."""
+    if not _holds(dim) & OPEN:
+        return ()
     found = {atom for atom in atoms(dim) if isinstance(atom, DimVar)}
     return tuple(sorted(found, key=lambda v: v.name))
 
 
 def is_closed(dim: Dim) -> bool:
     """True when no extent in it is unknown."""
-    return not any(isinstance(atom, Unknown) for atom in atoms(dim))
+    return not _holds(dim) & UNKNOWN or not any(isinstance(a, Unknown) for a in atoms(dim))
 
 
 def transform(dim: Dim, replace: Callable[[Atom], Dim | None]) -> Dim:
@@ -558,21 +613,22 @@ def transform(dim: Dim, replace: Callable[[Atom], Dim | None]) -> Dim:
     if isinstance(dim, Atom):
         return _transform_atom(dim, replace)
     assert isinstance(dim, Sum)
-    result: Dim = dim.constant
     changed = False
-    pieces: list[Dim] = []
-    for monomial, coefficient in dim.terms:
-        piece: Dim = coefficient
-        for atom in monomial:
-            new = _transform_atom(atom, replace)
-            changed |= new is not atom
-            piece = mul(piece, new)
-        pieces.append(piece)
+    factors: list[list[Dim]] = []
+    for monomial, _ in dim.terms:
+        new = [_transform_atom(atom, replace) for atom in monomial]
+        changed = changed or any(a is not b for a, b in zip(new, monomial, strict=True))
+        factors.append(new)
     if not changed:
         return dim
-    for piece in pieces:
-        result = add(result, piece)
-    return result
+    total: dict[Monomial, int] = {}
+    constant = dim.constant
+    for (_, coefficient), new in zip(dim.terms, factors, strict=True):
+        terms, rest = terms_of(new[0] if len(new) == 1 else product(new))
+        constant += coefficient * rest
+        for monomial, count in terms:
+            total[monomial] = total.get(monomial, 0) + coefficient * count
+    return from_terms(total, constant)
 
 
 def _transform_atom(atom: Atom, replace: Callable[[Atom], Dim | None]) -> Dim:
@@ -678,30 +734,47 @@ def _times(a: tuple[Bound, Bound], b: tuple[Bound, Bound]) -> tuple[Bound, Bound
 
 def simplify(dim: Dim, ranges: Ranges) -> Dim:
     """Drop divisions, remainders and extrema that the intervals of the variables decide."""
-    known: dict[Dim, Interval] = {}
-    done: dict[Atom, Dim] = {}
+    if not _holds(dim) & COMPOUND:
+        return dim
+    return transform(dim, _Simplifier(ranges).atom)
 
-    def decide(atom: Atom) -> Dim | None:
-        if not atom.children():
+
+class _Simplifier:
+    """Simplifies the atoms of one expression, each once.
+
+    An object: functions that call each other would be a cycle for each expression.
+    """
+
+    __slots__ = ("_done", "_known", "_ranges")
+
+    def __init__(self, ranges: Ranges) -> None:
+        self._ranges = ranges
+        self._known: dict[Dim, Interval] = {}
+        self._done: dict[Atom, Dim] = {}
+
+    def atom(self, atom: Atom) -> Dim | None:
+        """What an atom with operands becomes; None for others."""
+        children = atom.children()
+        if not children:
             return None
-        if atom not in done:
-            done[atom] = decided(atom, tuple(transform(c, decide) for c in atom.children()))
-        return done[atom]
+        found = self._done.get(atom)
+        if found is None:
+            new = tuple([transform(c, self.atom) for c in children])
+            found = self._done[atom] = self._decided(atom, children, new)
+        return found
 
-    def decided(atom: Atom, new: tuple[Dim, ...]) -> Dim:
+    def _decided(self, atom: Atom, children: tuple[Dim, ...], new: tuple[Dim, ...]) -> Dim:
         if isinstance(atom, (FloorDiv, Mod)):
-            return _simplify_division(atom, new[0], new[1], ranges)
+            return _simplify_division(atom, new[0], new[1], self._ranges)
         if isinstance(atom, (Minimum, Maximum)):
-            low, high = _bounds(add(new[0], mul(new[1], -1)), ranges, known)
+            low, high = _bounds(add(new[0], mul(new[1], -1)), self._ranges, self._known)
             pick = isinstance(atom, Minimum)
             if high is not None and high <= 0:
                 return new[0] if pick else new[1]
             if low is not None and low >= 0:
                 return new[1] if pick else new[0]
-        same = all(a is b for a, b in zip(new, atom.children(), strict=True))
+        same = all(a is b for a, b in zip(new, children, strict=True))
         return atom if same else atom.rebuild(new)
-
-    return transform(dim, decide)
 
 
 def _simplify_division(atom: Atom, a: Dim, b: Dim, ranges: Ranges) -> Dim:
@@ -709,7 +782,7 @@ def _simplify_division(atom: Atom, a: Dim, b: Dim, ranges: Ranges) -> Dim:
     is_div = isinstance(atom, FloorDiv)
     if isinstance(b, int) and b > 0:
         terms, constant = terms_of(a)
-        rest = _make({m: c for m, c in terms if c % b}, constant % b)
+        rest = from_terms({m: c for m, c in terms if c % b}, constant % b)
         low, high = bounds(rest, ranges)
         if low is not None and high is not None and low // b == high // b:
             whole = exact_quotient(add(a, mul(rest, -1)), b)
@@ -735,7 +808,7 @@ def _coarser(a: Dim, b: int, ranges: Ranges) -> tuple[Dim, int, Dim] | None:
     a // b = q // (b/s)."""
     terms, constant = terms_of(a)
     for step in sorted({math.gcd(b, c) for _, c in terms} - {1, b}, reverse=True):
-        rest = _make({m: c for m, c in terms if c % step}, constant % step)
+        rest = from_terms({m: c for m, c in terms if c % step}, constant % step)
         low, high = bounds(rest, ranges)
         if low is not None and high is not None and low >= 0 and high < step:
             whole = exact_quotient(add(a, mul(rest, -1)), step)

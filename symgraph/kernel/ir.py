@@ -248,6 +248,7 @@ class DataIndex(Atom):
     value: Expr
     extent: Dim
     serial: int = field(default_factory=lambda: next(dims._serials))
+    holds = dims.OTHER
 
     @property
     def key(self) -> tuple[Any, ...]:

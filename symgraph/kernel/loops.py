@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from . import dims
 from .compute import Compute
 from .dims import Dim, DimVar, LoopVar
+from .dtypes import DType
 from .functions import REDUCTIONS
 from .groups import split_groups
 from .inlining import Inliner, producers
@@ -30,6 +31,7 @@ from .ir import (
     Alloc,
     Axis,
     Buffer,
+    Call,
     Cast,
     DataIndex,
     Expr,
@@ -368,7 +370,7 @@ def _accumulate(
     body = _extract_reductions(node.body, nested)
     value = _Simplify(inner_ranges)(body)
     if value.dtype != buffer.dtype:
-        value = Cast(value, buffer.dtype)
+        value = _widened(value, buffer.dtype)
     update: Stmt = Update(buffer, (), REDUCTIONS[node.kind], value)
     # What is the same for all terms is worked out once, or argmax would be quadratic.
     steady = [pair for pair in nested if not any(_depends(pair[1], a.var) for a in node.axes)]
@@ -381,6 +383,14 @@ def _accumulate(
     for inner, _ in reversed(steady):
         result = Alloc(inner, result)
     return result
+
+
+def _widened(value: Expr, kind: DType) -> Expr:
+    """A value in the type of its accumulator; a product of narrow floats is exact there, and need
+    not be rounded before."""
+    if isinstance(value, Call) and value.function == "mul" and value.dtype.is_float:
+        return Call("mul", tuple(cast(arg, kind) for arg in value.args), kind)
+    return Cast(value, kind)
 
 
 def _depends(node: Reduce, var: LoopVar) -> bool:

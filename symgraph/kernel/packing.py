@@ -36,15 +36,20 @@ class Packing:
 
     def apply(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """The packed array, from one in the order that it had."""
+        packed = np.empty(self.shape, array.dtype)
+        self.write(array, packed)
+        return packed
+
+    def write(self, array: np.ndarray[Any, Any], packed: np.ndarray[Any, Any]) -> None:
+        """`apply`, to where the packed array shall lie."""
         source = np.ascontiguousarray(array).reshape(self.view).transpose(self.order)
-        panels, *front, _ = self.shape
-        packed = np.zeros((panels, *front, self.panel), array.dtype)
+        _, *front, _ = self.shape
         whole, left = divmod(source.shape[-1], self.panel)
         cut = source[..., : whole * self.panel].reshape(*front, whole, self.panel)
         packed[:whole] = np.moveaxis(cut, -2, 0)
         if left:
             packed[whole, ..., :left] = source[..., whole * self.panel :]
-        return packed
+            packed[whole, ..., left:] = 0
 
     def restore(self, packed: np.ndarray[Any, Any], shape: Sequence[int]) -> np.ndarray[Any, Any]:
         """The array of that shape which `apply` packed."""

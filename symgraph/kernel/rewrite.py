@@ -36,7 +36,7 @@ from .ir import (
 def data_indices(index: tuple[Dim, ...]) -> Iterator[DataIndex]:
     """The data-dependent atoms of an index."""
     for dim in index:
-        if isinstance(dim, (int, LoopVar)):  # nearly all are
+        if isinstance(dim, int) or not dim.holds & dims.OTHER:  # nearly all
             continue
         for atom in dims.atoms(dim):
             if isinstance(atom, DataIndex):
@@ -50,11 +50,15 @@ def operands(expr: Expr) -> tuple[Expr, ...]:
         return expr.args  # type: ignore[attr-defined,no-any-return]
     if kind is Const:
         return ()
+    if kind is Load:
+        index = expr.index  # type: ignore[attr-defined]
+        for dim in index:
+            if not isinstance(dim, int) and dim.holds & dims.OTHER:
+                return tuple(atom.value for atom in data_indices(index))
+        return ()
     match expr:
         case IndexValue(dim=dim):
             return tuple(atom.value for atom in data_indices((dim,)))
-        case Load(index=index):
-            return tuple(atom.value for atom in data_indices(index))
         case Cast(value=value):
             return (value,)
         case Select(condition=condition, then=then, otherwise=otherwise):

@@ -33,6 +33,11 @@ def _offsets(shapes: Sequence[Sequence[Dim]], axis: int) -> list[Dim]:
     return result
 
 
+MOST_IN_A_ROW = 32
+"""Parts that are asked for one after the other; more are halved first, as a chain of questions
+would be as deep as there are parts."""
+
+
 @register
 @dataclass(frozen=True, slots=True)
 class Concat(Op):
@@ -93,11 +98,19 @@ class Concat(Op):
                 index[axis] = i[axis] - offsets[n]
                 return x[n][tuple(index)]
 
-            result = part(len(x) - 1)
-            for n in reversed(range(len(x) - 1)):
-                inside = call("lt", i[axis], IndexValue(offsets[n + 1]))
-                result = where(inside, part(n), result)
-            return result
+            def among(first: int, last: int) -> Expr:
+                """That of the parts first .. last-1 in which the element lies."""
+                if last - first > MOST_IN_A_ROW:
+                    middle = (first + last) // 2
+                    inside = call("lt", i[axis], IndexValue(offsets[middle]))
+                    return where(inside, among(first, middle), among(middle, last))
+                result = part(last - 1)
+                for n in reversed(range(first, last - 1)):
+                    inside = call("lt", i[axis], IndexValue(offsets[n + 1]))
+                    result = where(inside, part(n), result)
+                return result
+
+            return among(0, len(x))
 
         return compute(shape, element)
 

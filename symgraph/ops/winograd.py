@@ -44,6 +44,9 @@ DTYPES = ("float32", "float64")
 """Dtypes whose rounding the bounds are stated for: in shorter ones the tiles would be rounded."""
 
 
+SLICE_ELEMENTS = 1 << 15
+"""Kernels of taps that are transformed at once at compile time."""
+
 LEAST_CHANNELS = 8
 """Below so many the sum is short, so that the transforms' rounding counts for more than the bounds
 allow; and the transforms would take longer than the products that they save."""
@@ -200,10 +203,17 @@ class WinogradWeights(_Winograd):
 
     def reference(self, w: Array) -> Any:
         """In the order of `forward`, so that weights packed by shipped code have the same bits."""
-        taps = [[w[:, :, p, q].astype(np.float64) for q in range(TAPS)] for p in range(TAPS)]
-        return np.stack([np.stack(row) for row in both_axes(self.form.weights, taps)]).astype(
-            w.dtype
-        )
+        size = self.form.size
+        result = np.empty((size, size, *w.shape[:2]), w.dtype)
+        # A few output channels at a time: in float64, all of them are many times the weights.
+        step = max(1, SLICE_ELEMENTS // max(1, w.shape[1]))
+        for start in range(0, w.shape[0], step):
+            part = w[start : start + step].astype(np.float64)
+            taps = [[part[:, :, p, q] for q in range(TAPS)] for p in range(TAPS)]
+            for a, row in enumerate(both_axes(self.form.weights, taps)):
+                for b, value in enumerate(row):
+                    result[a, b, start : start + step] = value
+        return result
 
 
 @register

@@ -63,7 +63,8 @@ OPEN_EXTENT = 8
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A program's estimated time, and its bytes at the peak."""
+    """A program's estimated time, and its bytes at the peak: inputs and outputs are there as well,
+    so that the first bytes of an arena are not the most dear."""
 
     cycles: float
     nbytes: int
@@ -144,11 +145,7 @@ class Estimates:
         blocks: Blocks,
     ) -> BlockChoice | None:
         """The estimate of the steps as one kernel; None where a limit is broken."""
-        count, shared = 1.0, 1
-        for loop in chain.loops:
-            if loop.var in sizes:
-                count *= weigh(loop.extent) / sizes[loop.var]
-                shared *= loop.extent // sizes[loop.var] if isinstance(loop.extent, int) else 1
+        count, shared = counts(chain, sizes)
         pairs = list(zip(chain.links, blocks.regions, strict=True))
         kept = [_kept(made, region) for (made, _), region in pairs]
         whole = [weigh(made.nbytes) for made, _ in chain.links]
@@ -191,6 +188,16 @@ class Estimates:
         if buffer.root.place == "constant":
             return nbytes / self.rates.memory
         return nbytes / self.rates.bytes_per_cycle(nbytes + beside)
+
+
+def counts(chain: Chain, sizes: Mapping[LoopVar, int]) -> tuple[float, int]:
+    """How many blocks there are, and how many of them threads may share."""
+    count, shared = 1.0, 1
+    for loop in chain.loops:
+        if loop.var in sizes:
+            count *= weigh(loop.extent) / sizes[loop.var]
+            shared *= loop.extent // sizes[loop.var] if isinstance(loop.extent, int) else 1
+    return count, shared
 
 
 def _kept(buffer: Buffer, region: Region) -> int:

@@ -15,19 +15,28 @@ whose bytes saved are worth their time most.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, product
 from typing import ClassVar
 
 from ..ir.program import KernelStep, Program, ProgramBuffer, Step
-from ..kernel.blocks import Chain, Link, chain_of
+from ..kernel.blocks import Chain, Link, Nests, chain_of, kernel_nests
 from ..kernel.copies import fresh_kernel
 from ..kernel.dims import LoopVar
 from ..kernel.in_place import in_place_positions
-from ..kernel.ir import Buffer, For
+from ..kernel.ir import Buffer, For, Kernel
 from ..kernel.rates import Rates
-from .block_estimates import MOST_SCRATCH, PEAK_SCRATCH, BlockChoice, Cost, Estimates, weigh
+from .block_estimates import (
+    LEAST_BLOCKS,
+    MOST_SCRATCH,
+    PEAK_SCRATCH,
+    BlockChoice,
+    Cost,
+    Estimates,
+    counts,
+    weigh,
+)
 from .order_steps import peak_of
 
 MOST_STAGES = 4
@@ -54,10 +63,17 @@ MOST_STEPS = 2000
 
 @dataclass(frozen=True)
 class FuseOverBlocks:
-    """See the module's text; for the machine of `rates`."""
+    """See the module's text; for the machine of `rates`.
+
+    What was found of a chain of kernels is remembered: programs of the same network that are judged
+    one after the other share nearly all of them.
+    """
 
     rates: Rates
     name: ClassVar[str] = "fuse_over_blocks"
+    _known: dict[Hashable, tuple[BlockChoice, ...]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def run(self, program: Program) -> Program:
         """The program of naive kernels with chains of steps as one step each."""
@@ -65,7 +81,7 @@ class FuseOverBlocks:
 
     def judged(self, program: Program) -> tuple[Program, Cost]:
         """The same, and what it is estimated to cost: cut so that time and peak cost least."""
-        fusion = _Fusion(self.rates, program)
+        fusion = _Fusion(self.rates, program, self._known)
         if len(program.steps) > MOST_STEPS:
             return fusion.run({}, MOST_SCRATCH).judged
         best = fusion.with_least_peak()
@@ -99,14 +115,22 @@ class _Fused:
 class _Fusion:
     """Chooses for one program; equal chains are looked at once."""
 
-    def __init__(self, rates: Rates, program: Program) -> None:
+    def __init__(
+        self,
+        rates: Rates,
+        program: Program,
+        known: dict[Hashable, tuple[BlockChoice, ...]],
+    ) -> None:
         self.estimates = Estimates(rates)
         self.program = program
         self.follows = followers(program)
         self.chains = self._chains()
-        self.known: dict[Hashable, tuple[BlockChoice, ...]] = {}
+        self.known = known
+        self.nests: dict[int, tuple[Kernel, Nests]] = {}
         self.worth: dict[ProgramBuffer, float] = {}
         self.limit = MOST_SCRATCH
+        ports = (*program.inputs, *program.outputs)
+        self.ports = sum(weigh(p.buffer.type.nbytes) for p in ports)
         self.kept = 0
         self.joined: dict[tuple[int, int, BlockChoice], KernelStep] = {}
         inside = {
@@ -160,7 +184,7 @@ class _Fusion:
                 number += len(chain)
         program = self.program.with_(steps=tuple(new))
         nbytes = peak_of(program)[1] if len(self.program.steps) <= MOST_STEPS else 0
-        return _Fused(program, Cost(time, nbytes + self.kept), worth, self.kept)
+        return _Fused(program, Cost(time, nbytes + self.kept + self.ports), worth, self.kept)
 
     def _best(self, first: int, steps: Sequence[KernelStep]) -> tuple[list[Step], float]:
         """A chain cut into parts that take the least time together, and that time."""
@@ -169,8 +193,9 @@ class _Fusion:
         for end in range(1, len(steps) + 1):
             before, parts = best[end - 1]
             options = [(before + cycles(steps[end - 1]), (*parts, (end - 1, None)))]
+            chains = _Chains(steps[:end], self._nests)
             for start in range(max(0, end - MOST_STAGES), end - 1):
-                found = self._choice(steps[start:end])
+                found = self._choice(chains, start)
                 if found is not None:
                     before, parts = best[start]
                     options.append((before + found[0], (*parts, (start, found[1]))))
@@ -193,15 +218,16 @@ class _Fusion:
 
     # -- one part ----------------------------------------------------------------------------------
 
-    def _choice(self, steps: Sequence[KernelStep]) -> tuple[float, BlockChoice] | None:
-        """The cycles and the best sizes of the steps as one; None where they are better apart."""
-        estimates = self.estimates
+    def _choice(self, chains: _Chains, start: int) -> tuple[float, BlockChoice] | None:
+        """The cycles and the best sizes of the steps from one on as one; None where they are
+        better apart."""
+        estimates, steps = self.estimates, chains.steps[start:]
         key = tuple(
             (estimates.text(s.kernel), tuple(b.root.place == "constant" for b in s.arguments))
             for s in steps
         )
         if key not in self.known:
-            self.known[key] = tuple(self._choices(steps))
+            self.known[key] = tuple(self._choices(steps, chains.chain(start)))
         values = [self.worth.get(step.writes[0].root, 0.0) for step in steps[:-1]]
         limit = self.limit if any(values) else min(self.limit, MOST_SCRATCH)
         found = [(c.at_peak(values), c) for c in self.known[key] if c.kept <= limit]
@@ -209,17 +235,24 @@ class _Fusion:
         apart = sum(estimates.cycles(s) for s in steps)
         return best if best is not None and best[0] < apart else None
 
-    def _choices(self, steps: Sequence[KernelStep]) -> Iterator[BlockChoice]:
+    def _choices(self, steps: Sequence[KernelStep], chain: Chain | None) -> Iterator[BlockChoice]:
         """Sizes of blocks for the steps as one."""
-        chain = _chain(steps)
         if chain is None:
             return
         for sizes in _sizes(chain):
+            if counts(chain, sizes)[1] < LEAST_BLOCKS:
+                continue
             blocks = chain.blocks(sizes)
             if blocks is not None:
                 found = self.estimates.of_blocks(steps, chain, sizes, blocks)
                 if found is not None:
                     yield found
+
+    def _nests(self, kernel: Kernel) -> Nests:
+        # Kernels are kept with what is known of them: ids stay their own.
+        if id(kernel) not in self.nests:
+            self.nests[id(kernel)] = (kernel, kernel_nests(kernel))
+        return self.nests[id(kernel)][1]
 
 
 def _alive_at_peak(program: Program) -> set[ProgramBuffer]:
@@ -277,10 +310,32 @@ def _link(a: KernelStep, b: KernelStep) -> Link:
     return a.kernel.outputs[0], places[made]
 
 
-def _chain(steps: Sequence[KernelStep]) -> Chain | None:
-    links = [_link(a, b) for a, b in pairwise(steps)]
-    over = [_is_over(s, a, b) for s, (a, b) in zip(steps[1:], pairwise(links), strict=False)]
-    return chain_of([s.kernel for s in steps], links, [False, *over])
+class _Chains:
+    """The chains of steps up to the last one, each built on the one that is shorter by a step."""
+
+    def __init__(
+        self, steps: Sequence[KernelStep], nests_of: Callable[[Kernel], Nests] | None = None
+    ) -> None:
+        self.steps = steps
+        self._nests_of = nests_of
+        self._known: dict[int, Chain | None] = {}
+
+    def chain(self, start: int) -> Chain | None:
+        """That of the steps from one on; None where a kernel is no nest of loops."""
+        if start not in self._known:
+            longer = start < len(self.steps) - 2
+            rest = self.chain(start + 1) if longer else None
+            steps = self.steps[start:]
+            links = [_link(a, b) for a, b in pairwise(steps)]
+            over = (
+                _is_over(s, a, b) for s, (a, b) in zip(steps[1:], pairwise(links), strict=False)
+            )
+            kernels = [s.kernel for s in steps]
+            missing = longer and rest is None
+            self._known[start] = (
+                None if missing else chain_of(kernels, links, [False, *over], rest, self._nests_of)
+            )
+        return self._known[start]
 
 
 def _is_over(step: KernelStep, link: Link, after: Link) -> bool:
@@ -291,7 +346,7 @@ def _is_over(step: KernelStep, link: Link, after: Link) -> bool:
 
 def _joined(steps: Sequence[KernelStep], choice: BlockChoice) -> KernelStep:
     """One step in place of several."""
-    chain = _chain(steps)
+    chain = _Chains(steps).chain(0)
     assert chain is not None
     blocks = chain.blocks({chain.loops[n].var: size for n, size in choice.sizes})
     assert blocks is not None

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 import weakref
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,3 +67,73 @@ def test_profiles_still_count_operations() -> None:
     steps = executable.profile(x=np.ones((2, 3, 9, 7), np.float32), repeat=1)
     assert sum(s.flops for s in steps) >= 2 * 2 * 17 * 7 * 5 * 27
     assert any("c" in name for step in steps for name in step.nodes)
+
+
+def test_inference_keeps_nothing_in_a_cycle() -> None:
+    """Nodes hold the arrays of parameters: these go with the last graph, not when Python next
+    looks for cycles."""
+    params = sg.init(network(), seed=0)
+    gc.collect()
+    gc.disable()
+    try:
+        watched = weakref.ref(params["c_weight"])
+        sg.compile(network(), params=params, cache=None)
+        params.clear()
+        assert watched() is None
+    finally:
+        gc.enable()
+
+
+def test_packed_constants_exist_once() -> None:
+    """Weights are packed where they stay: at no time is there a second copy of all of them."""
+    x = sg.var("x", (24, 512))
+    y = sg.linear(
+        sg.relu(sg.linear(x, 3001, use_bias=False, name="a")), 515, use_bias=False, name="b"
+    )
+    params = sg.init(y, seed=0)
+    total = sum(a.nbytes for a in params.values())
+    sg.compile(y, params=params, cache=None)
+    tracemalloc.start()
+    executable = sg.compile(y, params=params, cache=None)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert any(data.packing is not None for data in executable.program.constants)
+    assert most < 1.5 * total, (most, total)
+
+
+class OnDemand(Mapping[str, np.ndarray[Any, Any]]):
+    """Arrays that are made when they are asked for."""
+
+    def __init__(self, makers: dict[str, tuple[int, ...]]) -> None:
+        self.makers = makers
+        self.asked: Counter[str] = Counter()
+
+    def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
+        self.asked[name] += 1
+        return np.full(self.makers[name], 0.01, np.float32)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.makers)
+
+    def __len__(self) -> int:
+        return len(self.makers)
+
+
+@pytest.mark.parametrize("rows", [1, 24])
+def test_arrays_made_on_demand_go_as_they_are_packed(rows: int) -> None:
+    y = x = sg.var("x", (rows, 640))
+    for number in range(9):
+        y = sg.relu(sg.linear(y, 640 + number, use_bias=False, name=f"l{number}"))
+    shapes = {n: y.infer_shape(x=(rows, 640))[n] for n in sg.init(y, seed=0)}
+    total = sum(4 * a * b for a, b in shapes.values())
+    params = OnDemand(shapes)
+    sg.compile(y, params=params, cache=None)
+    tracemalloc.start()
+    executable = sg.compile(y, params=params, cache=None)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2.5 * total, (most, total)
+    assert set(params.asked.values()) == {2}
+    x = np.ones((rows, 640), np.float32)
+    held = sg.compile(y, params=dict(params), cache=None)
+    np.testing.assert_array_equal(executable(x=x), held(x=x))

@@ -253,3 +253,24 @@ def test_a_reduction_that_moves_with_the_one_around_it_stays_inside() -> None:
     assert depth_of_sums(text) == 2
     before = text[: text.index("max=")]
     assert "min=" in before, "the least element is the same for all terms"
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_products_of_half_precision_are_exact_in_their_sum(rows) -> None:
+    """Rounded to float16, (1+e)*(1-e) = 1-e*e would be 1."""
+    x, y = placeholder("x", (rows, 2), "float16"), placeholder("y", (rows, 2), "float16")
+    c = compute((rows,), lambda i: reduce("sum", 2, lambda j: x[i, j] * y[i, j]))
+    e = 2.0**-6
+    a = np.array([[1 + e, -1]] * rows, "float16")
+    b = np.array([[1 - e, 1]] * rows, "float16")
+    text = check([x, y], [out(c)], [a, b], [np.full(rows, -e * e, "float16")])
+    assert "add= f32(x[i,r]) * f32(y[i,r])" in text
+
+
+def test_other_values_are_rounded_before_they_are_summed() -> None:
+    x = placeholder("x", (3, 5), "float16")
+    c = compute((3,), lambda i: reduce("sum", 5, lambda j: call("exp", x[i, j])))
+    assert "add= f32(exp(x[i,r]))" in kernel_text(lower("k", [x], [out(c)]))
+    ints = placeholder("n", (3, 5), "int32")
+    c = compute((3,), lambda i: reduce("sum", 5, lambda j: ints[i, j] * ints[i, j]))
+    assert "f32" not in kernel_text(lower("k", [ints], [out(c)]))

@@ -7,6 +7,7 @@ loop body, a branch), so what is found is always valid.  Knows nothing of kernel
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 HERE = 1 << 30
@@ -90,6 +91,28 @@ class FunctionBuilder:
 
     def declare(self, text: str) -> None:
         self.module.declare(text)
+
+    def helper(self, name: str, text: str) -> None:
+        self.module.helper(name, text)
+
+    def rarely(
+        self, condition: str, common: Sequence[tuple[str, str]], make: Callable[[], Sequence[str]]
+    ) -> list[str]:
+        """The values `common` (type and name of each), or where the i1 `condition` holds those that
+        `make` appends to a block of its own."""
+        before, rare, after = self.current, self.block("rare"), self.block("after")
+        self.line(f"br i1 {condition}, label %{rare.name}, label %{after.name}")
+        self.place(rare)
+        self.open(None)
+        others = make()
+        self.close()
+        last = self.current
+        self.line(f"br label %{after.name}")
+        self.place(after)
+        return [
+            self.pure(f"phi {type} [ {usual}, %{before.name} ], [ {other}, %{last.name} ]")
+            for (type, usual), other in zip(common, others, strict=True)
+        ]
 
     # -- scopes --------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...kernel import dims
-from ...kernel.dims import Atom, Dim, DimVar, LoopVar
+from ...kernel.dims import Atom, Dim, LoopVar
 from ...kernel.dtypes import int64
 from ...kernel.ir import Buffer, DataIndex, Expr, IndexValue, Load
 from ...kernel.rewrite import walk
@@ -67,12 +67,6 @@ class Indices:
             return dim
         if self.unrolled:
             dim = dims.substitute(dim, self.unrolled)
-        if isinstance(dim, (int, LoopVar, DimVar)):
-            return dim
-        if isinstance(dim, dims.Sum):
-            plain = (LoopVar, DimVar)
-            if all(isinstance(a, plain) for monomial, _ in dim.terms for a in monomial):
-                return dim
         return dims.simplify(dim, self.ranges)
 
     def low(self, dim: Dim) -> int | None:
@@ -194,6 +188,8 @@ class Indices:
         """Data decide the expression, and differ between lanes: the vector variable occurs in
         their index, or a load of them is made lane by lane."""
         assert self.vector is not None
+        if isinstance(dim, int) or not dim.holds & dims.OTHER:
+            return False
         var = self.vector.var
         return any(
             expr_mentions(atom.value, var) or self._loads_lanes(atom.value)

@@ -7,6 +7,8 @@ computed:
     several tiles of rows    each asks for its share of the next panel of columns
     one tile of rows         a step asks for what a later step of the same panel reads
 
+So do the rows of a large result, whose lines have to be there before they are written.
+
     serial r < 32:                     serial r < 32:
       serial s < 16:           ->        prefetch w[u+1,r,4*t+0]; ... prefetch w[u+1,r,4*t+3]
         acc[..] += ..w[u,r,s]            serial s < 16:
@@ -19,11 +21,12 @@ from collections.abc import Sequence
 
 from ...kernel import dims
 from ...kernel.dims import Dim, LoopVar
-from ...kernel.ir import For, Prefetch, Stmt, block
+from ...kernel.ir import For, If, IndexValue, Prefetch, Stmt, block, call
 from ...kernel.rewrite import StmtRewriter, Substitute
 from .contraction import Contraction
+from .row_blocks import row_block
 from .strides import Access
-from .tiling import Tile, choose_order
+from .tiling import CACHE_BYTES, Tile, choose_order, is_far
 
 LINE_BYTES = 64
 
@@ -51,32 +54,56 @@ def look_ahead(
     vector: LoopVar,
     row_tile: Dim | None,
     parts: tuple[LoopVar, int] | None = None,
+    rows: tuple[Dim, int] | None = None,
+    alone: bool = False,
 ) -> Stmt:
     """The tile `body` with prefetches before its innermost loops.
 
     `first` gives the tiled axes in the first row and lane; `vector` is the unrolled loop over the
     tile's vectors, `row_tile` the number of the tile among the rows; `parts` is a loop over so many
-    operands in vectors, all of the same columns.
+    operands in vectors, all of the same columns; `rows` are the first row and their number.
+    `alone` is a tile of one row, of those that are left of an open extent: where there are no
+    others, it is all that passes by.
     """
-    access = _streamed(found, tile)
     inner = found.serial[-1]
-    if access is None or not isinstance(inner.extent, int) or inner.extent % STEP:
+    if not isinstance(inner.extent, int) or inner.extent % STEP:
         return body
-    order = _passing(found, tile, access)
-    if order is None:
-        return body
+    outer = LoopVar("r")
+    asks = [_columns_ask(found, tile, first, vector, row_tile, parts, outer, alone)]
+    if rows is not None:
+        asks += [_result_ask(found, tile, a, first, vector, rows, outer) for a in found.stores]
+    some = [ask for ask in asks if ask is not None]
+    return _Insert(inner, outer, block(*some)).stmt(body) if some else body
+
+
+def _columns_ask(
+    found: Contraction,
+    tile: Tile,
+    first: dict[LoopVar, Dim],
+    vector: LoopVar,
+    row_tile: Dim | None,
+    parts: tuple[LoopVar, int] | None,
+    outer: LoopVar,
+    alone: bool,
+) -> Stmt | None:
+    """What round `outer` of a tile asks for of the operand in vectors."""
+    access = _streamed(found, tile)
+    order = None if access is None else _passing(found, tile, access, alone)
+    if access is None or order is None:
+        return None
     tiles, others = order
-    rows = tile.height * tiles
+    height = 1 if alone else tile.height
+    rows = height * tiles
     for loop in others:
         assert isinstance(loop.extent, int)
         rows *= loop.extent
     if rows > FEW_ROWS:
-        return body
-    outer, step = LoopVar("r"), LoopVar("k")
-    count = rows // tile.height
+        return None
+    step = LoopVar("k")
+    count = rows // height
     if count == 1:
         vectors = tile.columns * (1 if parts is None else parts[1])
-        later = -(-AHEAD // (STEP * tile.height * vectors))
+        later = -(-AHEAD // (STEP * height * vectors))
         position: Dim = dims.mul(dims.add(outer, later), STEP)
         share, columns = STEP, first
     else:
@@ -84,7 +111,7 @@ def look_ahead(
         number = _number(others, row_tile, tiles)
         position = dims.add(dims.mul(outer, STEP), dims.mul(number, share))
         columns = _next_panel(tile, first)
-    values = {**columns, inner.var: dims.add(position, step)}
+    values = {**columns, found.serial[-1].var: dims.add(position, step)}
     index = tuple(dims.substitute(d, values) for d in access.index)
     ask: Stmt = Prefetch(access.buffer, index)
     for var, extent in (
@@ -93,7 +120,34 @@ def look_ahead(
         *(() if parts is None else (parts,)),
     ):
         ask = For(var, extent, "unroll", ask)
-    return _Insert(inner, outer, ask).stmt(body)
+    return ask
+
+
+def _result_ask(
+    found: Contraction,
+    tile: Tile,
+    access: Access,
+    first: dict[LoopVar, Dim],
+    vector: LoopVar,
+    rows: tuple[Dim, int],
+    outer: LoopVar,
+) -> Stmt | None:
+    """What round `outer` of a tile asks for of the rows that will be stored when it is done: they
+    come from afar where all of a result is more than a core's own cache keeps."""
+    (inner, *more), row, nbytes = found.serial, tile.row_axis, access.buffer.nbytes
+    assert isinstance(inner.extent, int)
+    large = isinstance(nbytes, int) and nbytes > CACHE_BYTES
+    rounds = inner.extent // STEP
+    if row is None or more or not large or rounds < 2 or not is_far(found, access, row):
+        return None
+    start, count = rows
+    share = -(-count // rounds)
+    one = LoopVar("ii")
+    place = dims.add(start, dims.add(dims.mul(outer, share), one))
+    index = tuple(dims.substitute(d, {**first, row: place}) for d in access.index)
+    ask: Stmt = For(vector, tile.columns, "unroll", Prefetch(access.buffer, index))
+    early = call("lt", IndexValue(outer), IndexValue(-(-count // share)))
+    return If(early, For(one, share, "unroll", ask))
 
 
 def _streamed(found: Contraction, tile: Tile) -> Access | None:
@@ -110,7 +164,9 @@ def _streamed(found: Contraction, tile: Tile) -> Access | None:
     return access if whole and shared and large else None
 
 
-def _passing(found: Contraction, tile: Tile, access: Access) -> tuple[int, Sequence[For]] | None:
+def _passing(
+    found: Contraction, tile: Tile, access: Access, alone: bool
+) -> tuple[int, Sequence[For]] | None:
     """The tiles of rows, and the other loops, that pass by one panel; None where that is not the
     order of the loops, or an extent is open."""
     order = choose_order(found, tile)
@@ -125,10 +181,11 @@ def _passing(found: Contraction, tile: Tile, access: Access) -> tuple[int, Seque
     axis, step = tile.row_axis, tile.rows
     if tile.deep_axis is not None:
         axis, step = tile.deep_axis, tile.deep
-    rows = 1 if axis is None else found.extent(axis)
+    rows = 1 if axis is None or alone else found.extent(axis)
     if not isinstance(rows, int):
         return None
-    tiles = -(-rows // step)
+    block = row_block(found, tile)
+    tiles = -(-rows // step) if block is None else block
     # Where other loops are outside and read the same panels, they find them near already.
     outside = {"others columns rows": bool(others), "columns others rows": False}
     if outside.get(order, tiles > 1 or bool(others)):

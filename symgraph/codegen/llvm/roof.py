@@ -19,6 +19,12 @@ ACCUMULATORS = 16
 READERS = 8
 ROUNDS = 400_000
 
+FED_ROWS, FED_VECTORS = 6, 4
+"""Accumulators of multiply-adds whose operands are loaded: rows that are broadcast, vectors."""
+
+FED_STEPS = 32
+"""Steps whose operands lie one after the other in the nearest cache: 10 KiB."""
+
 
 def _module(lanes: int) -> str:
     type = f"<{lanes} x float>"
@@ -45,7 +51,30 @@ def _module(lanes: int) -> str:
         ]
     )  # fmt: skip
     fma = f"declare {type} @llvm.fma.v{lanes}f32({type}, {type}, {type})"
-    return f"{peak}\n{read}\n{fma}\n"
+    return f"{peak}\n{read}\n{_fed(type, lanes)}\n{fma}\n"
+
+
+def _fed(type: str, lanes: int) -> str:
+    """Multiply-adds as in a product: in each step every row's element times every vector."""
+    cells = [(row, n) for row in range(FED_ROWS) for n in range(FED_VECTORS)]
+    step = FED_VECTORS * lanes + lanes
+    lines = _loop("fed", [])
+    lines += [f"  %a{k} = phi {type} [zeroinitializer, %entry], [%b{k}, %loop]"
+              for k in range(len(cells))]  # fmt: skip
+    lines += [f"  %turn = and i64 %i, {FED_STEPS - 1}", f"  %at = mul i64 %turn, {step}",
+              "  %step = getelementptr float, ptr %in, i64 %at"]  # fmt: skip
+    for n in range(FED_VECTORS):
+        lines += [f"  %q{n} = getelementptr float, ptr %step, i64 {n * lanes}",
+                  f"  %w{n} = load {type}, ptr %q{n}, align 4"]  # fmt: skip
+    for row in range(FED_ROWS):
+        lines += [f"  %r{row} = getelementptr float, ptr %step, i64 {FED_VECTORS * lanes + row}",
+                  f"  %x{row} = load float, ptr %r{row}, align 4",
+                  f"  %y{row} = insertelement {type} poison, float %x{row}, i64 0",
+                  f"  %z{row} = shufflevector {type} %y{row}, {type} poison, "
+                  f"<{lanes} x i32> zeroinitializer"]  # fmt: skip
+    lines += [f"  %b{k} = call {type} @llvm.fma.v{lanes}f32({type} %z{row}, {type} %w{n}, "
+              f"{type} %a{k})" for k, (row, n) in enumerate(cells)]  # fmt: skip
+    return "\n".join([*lines, *_end(type, len(cells))])
 
 
 def _loop(name: str, before: list[str]) -> list[str]:
@@ -77,8 +106,8 @@ class Roof:
         """`nbytes` is what a program touches: it may lie in a cache, as the program's would."""
         chosen = machine(None)
         self.lanes = chosen.lanes(4)
-        self.loaded = load(compile_object(_module(self.lanes), chosen), ("peak", "read"))
-        self.peak, self.read = (ENTRY(a) for a in self.loaded.addresses)
+        self.loaded = load(compile_object(_module(self.lanes), chosen), ("peak", "read", "fed"))
+        self.peak, self.read, self.fed = (ENTRY(a) for a in self.loaded.addresses)
         self.threads = threads
         self.pool = ThreadPoolExecutor(threads)
         chunk = READERS * self.lanes * 4
@@ -98,6 +127,17 @@ class Roof:
         nbytes = sum(a.nbytes for a in self.data)
         seconds = self._time(self.read, self.rounds, again) / again
         self.bytes_per_second = max(self.bytes_per_second, nbytes / seconds)
+
+    def sustained(self, seconds: float) -> float:
+        """Multiply-adds a second, counted twice, of one thread for about so long, their operands
+        loaded from the nearest cache: over many milliseconds a processor may slow down."""
+        step = (FED_VECTORS + 1) * self.lanes
+        data = np.full(FED_STEPS * step, 0.5, np.float32)
+        flops = 2 * self.lanes * FED_ROWS * FED_VECTORS
+        rounds = max(1000, int(seconds * max(self.flops_per_second, 1e9) / self.threads / flops))
+        start = time.perf_counter()
+        self.fed(data.ctypes.data, self.out[0].ctypes.data, rounds, None)
+        return rounds * flops / max(time.perf_counter() - start, 1e-9)
 
     def seconds(self, flops: float, nbytes: float) -> float:
         """The least time in which so many operations and bytes are possible."""

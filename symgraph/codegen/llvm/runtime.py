@@ -18,6 +18,7 @@ import numpy as np
 
 from ...errors import InternalError
 from ...ir.program import HostStep, Program, ProgramBuffer, constant_layout
+from ...ir.release import is_gathered
 from ...kernel import dims
 from ...kernel.dims import Dim, DimVar
 from ...kernel.dtypes import as_dtype
@@ -265,13 +266,9 @@ def _aligned(nbytes: int) -> Workspace:
 def _constant_block(program: Program) -> Workspace:
     """Every constant at its place in one block; that in which they lie already, where they do."""
     offsets, nbytes = constant_layout(program, abi.ALIGNMENT)
-    places = [_address(data.array) for data in program.constants]
-    base = places[0] if places else 0
-    in_place = all(p == base + o for p, o in zip(places, offsets, strict=True))
-    whole = all(data.array.flags.c_contiguous for data in program.constants)
-    if places and in_place and whole and base % abi.ALIGNMENT == 0:
+    if program.constants and is_gathered(program, abi.ALIGNMENT):
         first = program.constants[0].array
-        return Workspace(first, base, nbytes)
+        return Workspace(first, _address(first), nbytes)
     result = _aligned(nbytes)
     for data, offset in zip(program.constants, offsets, strict=True):
         raw = np.ascontiguousarray(data.array).reshape(-1).view(np.uint8)

@@ -22,11 +22,14 @@ from ...kernel.dims import Dim, LoopVar
 from ...kernel.ir import Alloc, Block, Expr, For, If, IndexValue, Kernel, Stmt, block, call
 from ...kernel.rewrite import Substitute
 from ...kernel.transform.jam import jam
+from ...kernel.transform.several_at_once import several_at_once
+from ...kernel.transform.split import block_extent
 from ...kernel.transform.stage import is_read_alike, read_packed, stage
 from ...kernel.transform.vectorise_reduction import vectorise_reduction_loop
 from .contraction import Contraction, recognise, replace_contraction
 from .look_ahead import look_ahead
 from .machine import Machine
+from .row_blocks import row_block
 from .schedule_loops import MOST_LANES, widest
 from .strides import Access
 from .tiling import REST_ROWS, Tile, choose_order, choose_tile, packed_order
@@ -129,9 +132,10 @@ def _columns(found: Contraction, tile: Tile) -> Stmt:
 
 class Piece:
     """Part of an axis: where it starts, how many tile steps it has, what is left of the axis, and
-    the number of the tile.  `deeper` is the part of the second axis of rows."""
+    the number of the tile.  `deeper` is the part of the second axis of rows; `is_rest` says that it
+    is one row of those left of an open extent."""
 
-    __slots__ = ("deeper", "left", "number", "start", "steps")
+    __slots__ = ("deeper", "is_rest", "left", "number", "start", "steps")
 
     def __init__(
         self, start: Dim, steps: int, left: Dim | None = None, number: Dim | None = None
@@ -140,6 +144,7 @@ class Piece:
         self.deeper: Piece | None = None
         self.start = start
         self.steps = steps
+        self.is_rest = False
         self.left = left
 
 
@@ -169,7 +174,11 @@ def _column_tile(found: Contraction, tile: Tile, rows: Piece, columns: Piece) ->
     first: dict[LoopVar, Dim] = {
         v: dims.substitute(d, {row: 0, lane: 0, deep: 0}) for v, d in values.items()
     }
-    return look_ahead(tiled, found, tile, first, vector, rows.number)
+    lines = None if rows.deeper is not None else (rows.start, rows.steps)
+    ahead = look_ahead(
+        tiled, found, tile, first, vector, rows.number, rows=lines, alone=rows.is_rest
+    )
+    return ahead if tile.steps == 1 else several_at_once(ahead, found.serial[-1].var, tile.steps)
 
 
 # -- lanes along the summed loop -------------------------------------------------------------------
@@ -245,6 +254,9 @@ def around(
         return body
 
     order = choose_order(found, tile)
+    block = row_block(found, tile)
+    if block is not None:
+        return _in_row_blocks(found, tile, body, block, over_columns, others)
     if order == "rows others columns":
         return over_rows(lambda r: others(over_columns(lambda c: body(r, c))))
     if order == "columns others rows":
@@ -252,19 +264,46 @@ def around(
     return others(over_columns(lambda c: over_rows(lambda r: body(r, c))))
 
 
+def _in_row_blocks(
+    found: Contraction,
+    tile: Tile,
+    body: Callable[[Piece, Piece], Stmt],
+    block: int,
+    over_columns: Callable[[Callable[[Piece], Stmt]], Stmt],
+    others: Callable[[Stmt], Stmt],
+) -> Stmt:
+    """Blocks of row tiles outside the columns, their tiles inside."""
+    assert tile.row_axis is not None
+    extent = found.extent(tile.row_axis)
+    assert isinstance(extent, int)
+    tiles = -(-extent // tile.rows)
+    outer, inner = LoopVar("g"), LoopVar("t")
+    number = dims.add(dims.mul(outer, block), inner)
+
+    def over_rows(column: Piece) -> Stmt:
+        tiled = _even(extent, tile.rows, number, inner, lambda row: body(row, column))
+        return For(inner, block_extent(tiles, outer, block), "parallel", tiled)
+
+    return others(For(outer, -(-tiles // block), "parallel", over_columns(over_rows)))
+
+
+def _even(extent: int, most: int, number: Dim, var: LoopVar, make: Callable[[Piece], Stmt]) -> Stmt:
+    """Tile `number` of an axis that tiles of two heights, one apart, cover exactly."""
+    tiles = -(-extent // most)
+    high = -(-extent // tiles)
+    taller = tiles - (tiles * high - extent)
+    tall = make(Piece(dims.mul(number, high), high, None, var))
+    if taller == tiles:
+        return tall
+    rest = dims.add(dims.mul(dims.add(number, -taller), high - 1), taller * high)
+    return If(_below(number, taller), tall, make(Piece(rest, high - 1, None, var)))
+
+
 def _rows(extent: Dim, most: int, make: Callable[[Piece], Stmt]) -> Stmt:
     """Tiles over an axis without lanes."""
     var = LoopVar("t")
     if isinstance(extent, int):
-        tiles = -(-extent // most)
-        high = -(-extent // tiles)
-        taller = tiles - (tiles * high - extent)
-        if taller == tiles:
-            return _loop(var, tiles, make(Piece(dims.mul(var, high), high, None, var)))
-        rest = dims.add(dims.mul(dims.add(var, -taller), high - 1), taller * high)
-        tall = make(Piece(dims.mul(var, high), high, None, var))
-        short = make(Piece(rest, high - 1, None, var))
-        return _loop(var, tiles, If(_below(var, taller), tall, short))
+        return _loop(var, -(-extent // most), _even(extent, most, var, var, make))
     full = dims.floordiv(extent, most)
     start = dims.mul(var, most)
     left = dims.add(extent, dims.mul(full, -most))
@@ -277,7 +316,9 @@ def _rows(extent: Dim, most: int, make: Callable[[Piece], Stmt]) -> Stmt:
         start = dims.add(start, dims.mul(few, REST_ROWS))
         left = dims.add(left, dims.mul(few, -REST_ROWS))
     one = LoopVar("q")
-    rest_stmts.append(For(one, left, "serial", make(Piece(dims.add(start, one), 1))))
+    single = Piece(dims.add(start, one), 1)
+    single.is_rest = True
+    rest_stmts.append(For(one, left, "serial", make(single)))
     if most == 1:
         return _loop(var, extent, make(Piece(var, 1)))
     count = dims.ceildiv(extent, most)
@@ -310,7 +351,7 @@ def _lanes(extent: Dim, tile: Tile, step: int, make: Callable[[Piece], Stmt]) ->
     return For(var, dims.ceildiv(extent, step), "parallel", If(_below(var, full), whole, rest))
 
 
-def _below(var: LoopVar, limit: Dim) -> Expr:
+def _below(var: Dim, limit: Dim) -> Expr:
     return call("lt", IndexValue(var), IndexValue(limit))
 
 

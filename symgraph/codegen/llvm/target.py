@@ -13,8 +13,8 @@ from .emit import Layout, emit_program, layout
 from .machine import Machine, machine, strict_machine
 from .objects import compile_object, load
 from .runtime import LLVMRunner
-from .schedule import schedule_kernel
 from .schedule_loops import MOST_LANES
+from .schedule_trial import schedule_in_registers
 from .spills import spills
 
 
@@ -52,7 +52,9 @@ class LLVMTarget:
     def schedule(
         self, kernel: Kernel, options: Options, constants: frozenset[int] = frozenset()
     ) -> Kernel:
-        return schedule_kernel(kernel, self.machine(options), options.level, constants)
+        return schedule_in_registers(
+            kernel, self.machine(options), options.level, constants, options.cache
+        )
 
     def emit(self, program: Program, options: Options, alone: bool = False) -> str:
         return emit_program(program, self.machine(options), options.profile, alone)

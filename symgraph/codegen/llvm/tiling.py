@@ -45,6 +45,15 @@ NEAR_BYTES = 32 * 1024
 PANEL_BYTE_COST = 0.01
 """A byte of vectors that comes from the second cache, against a multiplication of vectors."""
 
+UNROLLED_BYTE_COST = 0.003
+"""The same where two summed elements are taken at once."""
+
+SPARE_REGISTERS = 3
+"""Registers that have to be left where two summed elements are taken at once."""
+
+MOST_PANEL_BYTES = 512 * 1024
+"""A panel of vectors that a core's own cache keeps, whatever else passes by."""
+
 SCATTERED_ROWS_COST = 1.03
 """What rows cost that lie further apart than a few lines: each is in a page of its own."""
 
@@ -119,7 +128,8 @@ class Tile:
     Rows may be all of `row_axis` for each of `deep` steps of `deep_axis` (small images).
     depth: `rows` of `row_axis` times `columns` of `column_axis`, `lanes` along `depth_axis`.
     `packed` are the operands to copy first, contiguous along the columns; `packed_rows` those to
-    copy so that the rows of a tile lie side by side.  `costs` are those at each judged extent,
+    copy so that the rows of a tile lie side by side.  `steps` summed elements are taken at once,
+    one after the other, so that loads start earlier.  `costs` are those at each judged extent,
     `cost` their product.
     """
 
@@ -136,6 +146,7 @@ class Tile:
     deep_axis: LoopVar | None = None
     deep: int = 1
     packed_rows: tuple[Access, ...] = ()
+    steps: int = 1
     costs: tuple[float, ...] = ()
 
     @property
@@ -367,13 +378,14 @@ def _column_tiles(axes: _Axes, machine: Machine, lanes: int) -> Iterator[Tile]:
             if axes.blocks is not None and even_rows(count, columns) != columns:
                 continue
             for rows, deep_axis, deep in _row_choices(axes, most):
+                steps = _steps(axes, machine, rows * deep, columns, width)
                 costs = tuple(
-                    _column_cost(axes, rows, deep_axis, deep, columns, width, n) + pack
+                    _column_cost(axes, rows, deep_axis, deep, columns, width, steps, n) + pack
                     for n, pack in zip(axes.extents, axes.pack, strict=True)
                 )
                 tile = Tile("columns", axes.row, rows, axes.column, columns, width, None,
                             axes.packed, prod(costs), axes.blocks, deep_axis, deep,
-                            costs=costs)  # fmt: skip
+                            steps=steps, costs=costs)  # fmt: skip
                 yield from _with_rows_near(found, tile, axes.scalars)
         if axes.blocks is not None:
             return
@@ -381,7 +393,14 @@ def _column_tiles(axes: _Axes, machine: Machine, lanes: int) -> Iterator[Tile]:
 
 
 def _column_cost(
-    axes: _Axes, rows: int, deep_axis: LoopVar | None, deep: int, columns: int, width: int, n: int
+    axes: _Axes,
+    rows: int,
+    deep_axis: LoopVar | None,
+    deep: int,
+    columns: int,
+    width: int,
+    steps: int,
+    n: int,
 ) -> float:
     """Instructions for one useful multiplication, where open extents are `n`."""
     found = axes.found
@@ -400,15 +419,38 @@ def _column_cost(
     else:
         full, left = divmod(size, columns * width)
         runs, useful = ((full, columns), (-(-left // width), 1)), size
-    work = sum(times * again * _column_work(axes, many, wide, width, n)
+    work = sum(times * again * _column_work(axes, many, wide, width, steps, n)
                for times, many in lines for again, wide in runs)  # fmt: skip
     cost = work / (useful * sum(times * many for times, many in lines))
-    if axes.row is not None and any(_is_far(found, a, axes.row) for a in found.loads):
+    if axes.row is not None and any(is_far(found, a, axes.row) for a in found.loads):
         cost *= SCATTERED_ROWS_COST
     return cost * (MASK_COST if not isinstance(extent, int) or size % width != 0 else 1.0)
 
 
-def _column_work(axes: _Axes, rows: float, columns: int, width: int, n: int) -> float:
+def _steps(axes: _Axes, machine: Machine, rows: int, columns: int, width: int) -> int:
+    """Summed elements to take at once: two where rows that lie apart and are too many for a core's
+    own cache pass by a panel that comes from there, and registers are left for operands of both."""
+    found = axes.found
+    inner = found.serial[-1].extent
+    panel = _depth_of(found, axes.extents[-1]) * columns * width * _widest_nbytes(axes.vectors)
+    far = any(_is_streamed(found, a, axes.row) for a in axes.scalars)
+    even = isinstance(inner, int) and inner % 2 == 0 and len(found.serial) == 1
+    fits = machine.fma and (rows + 1) * columns + 1 + SPARE_REGISTERS <= machine.registers
+    return 2 if far and even and fits and NEAR_BYTES < panel <= MOST_PANEL_BYTES else 1
+
+
+def _is_streamed(found: Contraction, access: Access, row: LoopVar | None) -> bool:
+    """Neighbouring rows lie apart, and a core's own cache does not keep all of them."""
+    nbytes = access.buffer.nbytes
+    large = isinstance(nbytes, int) and nbytes > CACHE_BYTES
+    return row is not None and large and is_far(found, access, row)
+
+
+def _widest_nbytes(accesses: Sequence[Access]) -> int:
+    return max((a.buffer.dtype.nbytes for a in accesses), default=4)
+
+
+def _column_work(axes: _Axes, rows: float, columns: int, width: int, steps: int, n: int) -> float:
     """Instructions of a step of one tile."""
     vectors, shared = axes.vectors, axes.shared
     multiplies = columns * rows
@@ -416,10 +458,11 @@ def _column_work(axes: _Axes, rows: float, columns: int, width: int, n: int) -> 
     loads = axes.weight * (shared * columns + row_loads) + len(axes.scalars) * rows
     latency = max(0.0, 8.0 - multiplies) * 0.5
     work = max(multiplies + latency, LOAD_COST * loads) + HIDDEN_LOAD_COST * loads
-    nbytes = max((a.buffer.dtype.nbytes for a in vectors), default=4)
+    nbytes = _widest_nbytes(vectors)
     if _depth_of(axes.found, n) * columns * width * nbytes > NEAR_BYTES:
         # The vectors that the rows share; those of one row alone are loaded anyway.
-        work += PANEL_BYTE_COST * shared * columns * width * nbytes
+        price = PANEL_BYTE_COST if steps == 1 else UNROLLED_BYTE_COST
+        work += price * shared * columns * width * nbytes
     return work
 
 
@@ -489,7 +532,7 @@ def _is_short(step: Dim | None) -> bool:
     return isinstance(step, int) and 1 <= step <= MOST_STRIDE
 
 
-def _is_far(found: Contraction, access: Access, row: LoopVar) -> bool:
+def is_far(found: Contraction, access: Access, row: LoopVar) -> bool:
     """Neighbouring rows of an operand lie further apart than a few lines."""
     step = found.stride_of(access, row)
     return not isinstance(step, int) or abs(step) * access.buffer.dtype.nbytes > SCATTERED_BYTES

@@ -1,8 +1,9 @@
 """The scalar functions of the loop IR as LLVM IR text, for any number of lanes.
 
 Owns: the table of functions and the two ways to get their text. The formulas are in `math/`. No
-function calls libm or any intrinsic that may become a library call; there are no branches, loads
-or fast-math flags, so for equal features every target and every number of lanes gives equal bits.
+function calls libm or any intrinsic that may become a library call; there are no loads or fast-math
+flags, and a branch only around what sin, cos and tan of large arguments need, so for equal features
+every target and every number of lanes gives equal bits.
 (One exception: the vector unit of 32-bit ARM takes denormal float32 numbers for zero.)
 
 Errors in units in the last place: the bound that the tests assert, then the largest error seen
@@ -53,7 +54,15 @@ from symgraph.codegen.llvm.math import (
     rounding,
     trigonometric,
 )
-from symgraph.codegen.llvm.math.code import FORMATS, Builder, Code, Kind, MathFeatures, Value
+from symgraph.codegen.llvm.math.code import (
+    FORMATS,
+    Builder,
+    Code,
+    Collector,
+    Kind,
+    MathFeatures,
+    Value,
+)
 
 __all__ = [
     "FUNCTIONS",
@@ -147,7 +156,7 @@ def function_name(name: str, dtype: str, lanes: int) -> str:
 
 def function_text(name: str, dtype: str, lanes: int, features: MathFeatures) -> str:
     """The `declare` lines and one `define internal` that wraps `emit_call`."""
-    collector = _Collector()
+    collector = Collector()
     code = Code(collector, FORMATS[dtype], lanes, features)
     kinds = FUNCTIONS[name].arguments
     names = [f"%a{k}" for k in range(len(kinds))]
@@ -156,7 +165,8 @@ def function_text(name: str, dtype: str, lanes: int, features: MathFeatures) -> 
         f"{code.type_of(kind)} {text}" for kind, text in zip(kinds, names, strict=True)
     )
     head = f"define internal {code.type_of('float')} @{function_name(name, dtype, lanes)}"
-    lines = [*collector.declarations, f"{head}({parameters}) nounwind willreturn {{"]
+    lines = [*collector.declarations, *collector.helpers.values()]
+    lines += [f"{head}({parameters}) nounwind willreturn {{", "entry:"]
     lines += [f"  {line}" for line in collector.lines]
     lines += [f"  ret {code.type_of('float')} {result}", "}"]
     return "\n".join(lines) + "\n"
@@ -176,22 +186,3 @@ def features_of(architecture: str, features: Collection[str]) -> MathFeatures:
             return MathFeatures(fma={"f", "d"} <= names)
         case _:
             return MathFeatures()
-
-
-class _Collector:
-    """A builder that keeps the lines of one function."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.declarations: dict[str, None] = {}
-        self._count = 0
-
-    def fresh(self) -> str:
-        self._count += 1
-        return f"%t{self._count}"
-
-    def line(self, text: str) -> None:
-        self.lines.append(text)
-
-    def declare(self, text: str) -> None:
-        self.declarations[text] = None

@@ -156,3 +156,22 @@ def test_rewriting_reaches_it() -> None:
     moved = Substitute({kernel.body.var: 3}).stmt(kernel.body.body)
     (ask,) = [s for s in statements(moved) if isinstance(s, Prefetch)]
     assert ask.index == (3,)
+
+
+def test_single_rows_of_an_open_batch_ask_ahead() -> None:
+    """Where a batch of one runs through weights made for any, they come from memory once."""
+    y = sg.linear(sg.var("x", ("N", 512)), 640, name="fc")
+    params = sg.init(y, 0)
+    f = sg.compile(y, params=params, target="llvm", cache=None, verify=2)
+    (kernel,) = prefetching(f)
+    # Only in the loop over single rows: tiles of several rows find the panel near already.
+    (inside,) = [s for s in statements(kernel.body)
+                 if isinstance(s, For) and s.kind == "serial" and s.var.hint == "q"
+                 and any(isinstance(p, Prefetch) for p in statements(s.body))]  # fmt: skip
+    heights = {s.extent for s in statements(inside)
+               if isinstance(s, For) and s.kind == "unroll" and s.var.hint == "ii"}  # fmt: skip
+    assert heights == {1}
+    for count in (0, 1, 3, 15):
+        x = images(count, 512)
+        expected = x @ params["fc_weight"].T + params["fc_bias"]
+        np.testing.assert_allclose(f(x=x), expected, rtol=2e-3, atol=2e-4)

@@ -96,6 +96,36 @@ def test_short_reduction_holds_below_2_25(name: str, dtype: str) -> None:
     assert_within(name, dtype, Runner(name, dtype, 4, host(), features)(x), (x,))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["sin", "cos", "tan"])
+@pytest.mark.parametrize("machine", sorted(HOSTS))
+def test_large_neighbours_change_no_bit(machine: str, name: str, dtype: str) -> None:
+    """Lanes of large arguments, infinities and NaN take another way, their neighbours do not."""
+    x = np.linspace(-3000, 3000, 1600).astype(dtype)
+    mixed = x.copy()
+    mixed[::5] = np.resize([1e5, -1e30, 2.0**26, np.inf, np.nan, -(2.0**13), 8192.5], 320)
+    run = Runner(name, dtype, 8, machine_of(machine), None)
+    plain, beside = run(x), run(mixed)
+    kept = np.arange(x.size) % 5 != 0
+    np.testing.assert_array_equal(plain[kept], beside[kept])
+    with np.errstate(invalid="ignore"):
+        want = getattr(np, name)(mixed.astype("float64"))
+    np.testing.assert_allclose(beside, want, rtol=3e-6 if dtype == "float32" else 1e-14)
+    assert not np.signbit(beside[np.isnan(beside)]).any()
+
+
+@needs_extended
+@pytest.mark.parametrize("name", ["sin", "cos", "tan"])
+@pytest.mark.parametrize("machine", sorted(HOSTS))
+def test_float32_beside_multiples_of_pi_halves_within_the_short_reduction(
+    machine: str, name: str
+) -> None:
+    multiples = np.arange(-5300, 5301) * (np.pi / 2)
+    x = np.concatenate([multiples, np.nextafter(multiples.astype("float32"), 1e9)])
+    x = np.concatenate([x, np.arange(-5300, 5300) * (np.pi / 2) + np.pi / 4]).astype("float32")
+    assert_within(name, "float32", Runner(name, "float32", 16, machine_of(machine), None)(x), (x,))
+
+
 @needs_extended
 @pytest.mark.parametrize("name", ["sin", "cos", "tan"])
 def test_float32_beside_every_multiple_of_pi_halves(name: str) -> None:
@@ -155,6 +185,7 @@ def test_objects_call_nothing(machine: Machine) -> None:
         for name in FUNCTIONS:
             for dtype in DTYPES:
                 text = loop_text(name, dtype, lanes, machine.features)
+                text = text.replace("@sg_reduce_far", f"@{name}_reduce_far")
                 texts.append(text.replace("@run(", f"@run_{name}_{dtype}("))
         assert undefined_symbols(join(texts), machine) == set()
 

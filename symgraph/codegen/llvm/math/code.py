@@ -2,14 +2,15 @@
 
 Owns: the builder protocol, the target facts (`MathFeatures`), and `Value` arithmetic over one
 float type and one number of lanes. Knows no mathematical function. Every operation is one
-straight-line instruction that any LLVM back end selects without a library call; no fast-math
-flags are ever set, so the same text gives the same bits on every target with the same features.
+instruction that any LLVM back end selects without a library call; no fast-math flags are ever set,
+so the same text gives the same bits on every target with the same features. There is one kind of
+branch, `rarely`, around what few lanes ever need: a lane's bits do not depend on its neighbours.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -28,6 +29,15 @@ class Builder(Protocol):
 
     def declare(self, text: str) -> None:
         """Adds a module-level `declare` line, once."""
+
+    def helper(self, name: str, text: str) -> None:
+        """Adds a module-level definition, once by its name."""
+
+    def rarely(
+        self, condition: str, common: Sequence[tuple[str, str]], make: Callable[[], Sequence[str]]
+    ) -> list[str]:
+        """The values `common` (type and name of each), or where the i1 `condition` holds those that
+        `make` appends to a block of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +144,16 @@ class Code:
         self.builder.declare(f"declare {result} {function}({', '.join(types)})")
         passed = ", ".join(f"{argument.type} {argument.text}" for argument in arguments)
         return self.instruction(f"call {result} {function}({passed})", "float")
+
+    def any(self, condition: Value) -> str:
+        """An i1: the condition holds in some lane."""
+        if self.lanes == 1:
+            return condition.text
+        function = f"@llvm.vector.reduce.or.v{self.lanes}i1"
+        self.builder.declare(f"declare i1 {function}({condition.type})")
+        name = self.builder.fresh()
+        self.builder.line(f"{name} = call i1 {function}({condition.type} {condition.text})")
+        return name
 
     def _suffix(self, kind: Kind) -> str:
         scalar = self.format.suffix if kind == "float" else f"i{self.format.bits}"
@@ -300,6 +320,94 @@ def fma(a: Value, b: Value | Number, c: Value | Number) -> Value:
     if not a.code.features.fma:
         return a * b + c
     return a.code.intrinsic("fma", a, a._same_kind(b), a._same_kind(c))
+
+
+def replaced(
+    condition: Value, common: Sequence[Value], other: Callable[[], Sequence[Value]]
+) -> list[Value]:
+    """`common`, with the values of `other` in the lanes where the condition holds; those are worked
+    out only where some lane needs them."""
+
+    def make() -> list[str]:
+        pairs = zip(other(), common, strict=True)
+        return [select(condition, rare, usual).text for rare, usual in pairs]
+
+    code = condition.code
+    texts = code.builder.rarely(code.any(condition), [(v.type, v.text) for v in common], make)
+    return [Value(v.code, text, v.kind) for v, text in zip(common, texts, strict=True)]
+
+
+def outlined(name: str, x: Value, make: Callable[[Value], Sequence[Value]]) -> list[Value]:
+    """The values that `make` gives of x, by a call of a function of the module that is rarely
+    called."""
+    code = x.code
+    symbol = f"sg_{name}_{code.format.dtype}_{code.lanes}"
+    collector = Collector()
+    inside = Code(collector, code.format, code.lanes, code.features)
+    values = make(inside.argument("%x"))
+    result = f"{{{', '.join(v.type for v in values)}}}"
+    lines, filled = list(collector.lines), "poison"
+    for number, value in enumerate(values):
+        lines.append(
+            f"%r{number} = insertvalue {result} {filled}, {value.type} {value.text}, {number}"
+        )
+        filled = f"%r{number}"
+    head = f"define internal {result} @{symbol}({x.type} %x) nounwind cold noinline"
+    body = "\n".join(f"  {line}" for line in [*lines, f"ret {result} {filled}"])
+    code.builder.helper(symbol, f"{head} {{\n{body}\n}}\n")
+    for declaration in collector.declarations:
+        code.builder.declare(declaration)
+    call = code.builder.fresh()
+    code.builder.line(f"{call} = call {result} @{symbol}({x.type} {x.text})")
+    taken = []
+    for number, value in enumerate(values):
+        name = code.builder.fresh()
+        code.builder.line(f"{name} = extractvalue {result} {call}, {number}")
+        taken.append(Value(Code(code.builder, value.code.format, code.lanes, code.features),
+                           name, value.kind))  # fmt: skip
+    return taken
+
+
+class Collector:
+    """A builder that keeps the lines of one function."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.declarations: dict[str, None] = {}
+        self.helpers: dict[str, str] = {}
+        self._count = 0
+        self._block = "entry"
+
+    def fresh(self) -> str:
+        self._count += 1
+        return f"%t{self._count}"
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    def declare(self, text: str) -> None:
+        self.declarations[text] = None
+
+    def helper(self, name: str, text: str) -> None:
+        self.helpers.setdefault(name, text)
+
+    def rarely(
+        self, condition: str, common: Sequence[tuple[str, str]], make: Callable[[], Sequence[str]]
+    ) -> list[str]:
+        before = self._block
+        number = self.fresh().lstrip("%")
+        rare, after = f"rare_{number}", f"after_{number}"
+        self.lines += [f"br i1 {condition}, label %{rare}, label %{after}", f"{rare}:"]
+        self._block = rare
+        others = make()
+        self.lines += [f"br label %{after}", f"{after}:"]
+        last, self._block = self._block, after
+        found = []
+        for (type, usual), other in zip(common, others, strict=True):
+            name = self.fresh()
+            self.lines.append(f"{name} = phi {type} [{usual}, %{before}], [{other}, %{last}]")
+            found.append(name)
+        return found
 
 
 def absolute(x: Value) -> Value:

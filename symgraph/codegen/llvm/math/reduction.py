@@ -1,10 +1,11 @@
 """Argument reduction for sin, cos and tan: x = quadrant * pi/2 + r with |r| <= pi/4.
 
-Owns: two reductions, both in float64 (float32 is widened first). The exact one holds for every
+Owns: three reductions. Two are in float64 (float32 is widened first). The exact one holds for every
 finite argument. It is Payne and Hanek's idea without tables, loads or wide integer products: 2/pi
 is cut into pieces so short that every product with (a half of) x is exact, the few pieces that
 matter for the exponent of x are picked by a barrel shifter of selects, and multiples of 4 are
-dropped from each product. The short one is of Cody and Waite's kind, for |x| <= 2**25.
+dropped from each product. The short one is of Cody and Waite's kind, for |x| <= 2**25; the third is
+the same in float32, for |x| <= 2**13, where products can be fused.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from symgraph.codegen.llvm.math.code import (
     Value,
     absolute,
     fast_two_sum,
+    fma,
     int_to_float,
     power_of_two,
     round_to_int,
@@ -32,14 +34,21 @@ PI_2_PARTS = (
     float.fromhex("0x1.1a6263p-54"),
     float.fromhex("0x1.8a2e03707344ap-81"),
 )
+# The same of three float32, for fused products with any quadrant number.
+PI_2_FLOATS = (
+    float.fromhex("0x1.921fb60000000p+0"),
+    float.fromhex("-0x1.777a5c0000000p-25"),
+    float.fromhex("-0x1.ee59da0000000p-50"),
+)
 PI_2_HIGH, PI_2_LOW = float.fromhex("0x1.921fb54442d18p+0"), float.fromhex("0x1.1a62633145c07p-54")
 TWO_OVER_PI = 0.6366197723675814
 PI_4 = 0.7853981633974483
+NEAR_FLOAT, NEAR_DOUBLE = 2.0**13, 2.0**25
 
 
 @dataclass(frozen=True, slots=True)
 class Reduced:
-    """x = quadrant * pi/2 + (high + low), all in float64; only quadrant modulo 4 is meant."""
+    """x = quadrant * pi/2 + (high + low), in one format; only quadrant modulo 4 is meant."""
 
     high: Value
     low: Value
@@ -76,10 +85,53 @@ WINDOW_32 = Window(piece_bits=28, centre=39.5, zeros=1, used=4, largest_exponent
 WINDOW_64 = Window(piece_bits=26, centre=67.5, zeros=3, used=8, largest_exponent=1023)
 
 
-def reduce(x: Value, source_bits: int) -> Reduced:
-    """The reduction of a float64 value that holds a number of a `source_bits` wide format."""
-    if not x.code.features.full_range_trigonometry:
+def near_bound(x: Value) -> float:
+    """How large arguments of `reduce_near` may be."""
+    return NEAR_FLOAT if has_float_reduction(x) else NEAR_DOUBLE
+
+
+def has_float_reduction(x: Value) -> bool:
+    return not x.code.is_double and x.code.features.fma and x.code.features.full_range_trigonometry
+
+
+def reduce_near(x: Value) -> Reduced:
+    """The reduction of arguments up to `near_bound`, in the format of x."""
+    if x.code.is_double:
         return reduce_short(x)
+    return reduce_floats(x) if has_float_reduction(x) else rounded(reduce_short(widened(x)))
+
+
+def reduce_far(x: Value) -> Reduced:
+    """The reduction of any finite argument, in the format of x."""
+    return reduce(x, 64) if x.code.is_double else rounded(reduce(widened(x), 32))
+
+
+def widened(x: Value) -> Value:
+    return x.convert("float64")
+
+
+def rounded(found: Reduced) -> Reduced:
+    """The same in float32; the low part is what is lost of the high one."""
+    high = found.high.convert("float32")
+    low = (found.high - widened(high)).convert("float32")
+    return Reduced(high, low, found.quadrant.convert("float32"))
+
+
+def reduce_floats(x: Value) -> Reduced:
+    """Subtracts n * pi/2 in three parts, in float32 with fused multiply-add.
+
+    The first difference is exact: it is below 1, and x and the product are multiples of 2**-24.
+    """
+    n_float, n = round_to_int(x * TWO_OVER_PI)
+    first, second, third = PI_2_FLOATS
+    r = fma(n_float, -first, x)
+    product, error = two_product(n_float, x.code.constant(-second))
+    high, low = two_sum(r, product)
+    return Reduced(high, fma(n_float, -third, low + error), n)
+
+
+def reduce(x: Value, source_bits: int) -> Reduced:
+    """The exact reduction of a float64 value that holds a number of a `source_bits` wide format."""
     exact = reduce_float32(x) if source_bits == 32 else reduce_float64(x)
     # Products with small numbers would underflow, and need no reduction.
     is_small = absolute(x) <= PI_4

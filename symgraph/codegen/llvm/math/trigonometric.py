@@ -8,8 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from symgraph.codegen.llvm.math import coefficients
-from symgraph.codegen.llvm.math.code import Value, absolute, fma, select
-from symgraph.codegen.llvm.math.reduction import reduce
+from symgraph.codegen.llvm.math.code import (
+    Value,
+    absolute,
+    fma,
+    outlined,
+    replaced,
+    select,
+)
+from symgraph.codegen.llvm.math.reduction import Reduced, near_bound, reduce_far, reduce_near
 
 SIN = {32: coefficients.SIN_32, 64: coefficients.SIN_64}
 COS = {32: coefficients.COS_32, 64: coefficients.COS_64}
@@ -27,15 +34,22 @@ class SineAndCosine:
 
 
 def sine_and_cosine(x: Value) -> SineAndCosine:
-    if x.code.is_double:
-        reduced = reduce(x, 64)
-        r, low, quadrant = reduced.high, reduced.low, reduced.quadrant
-    else:
-        reduced = reduce(x.convert("float64"), 32)
-        r = reduced.high.convert("float32")
-        low = (reduced.high - r.convert("float64")).convert("float32")
-        quadrant = reduced.quadrant.convert("float32")
-    return SineAndCosine(sine_of_sum(r, low), cosine_of_sum(r, low), quadrant)
+    near = reduce_near(x)
+    if not x.code.features.full_range_trigonometry:
+        return parts_of(near)
+    is_far = ~(absolute(x) <= near_bound(x))
+    common = (near.high, near.low, near.quadrant)
+    return parts_of(Reduced(*replaced(is_far, common, lambda: outlined("reduce_far", x, far))))
+
+
+def far(x: Value) -> tuple[Value, Value, Value]:
+    found = reduce_far(x)
+    return found.high, found.low, found.quadrant
+
+
+def parts_of(reduced: Reduced) -> SineAndCosine:
+    r, low = reduced.high, reduced.low
+    return SineAndCosine(sine_of_sum(r, low), cosine_of_sum(r, low), reduced.quadrant)
 
 
 def sine_of_sum(r: Value, low: Value) -> Value:
