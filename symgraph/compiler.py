@@ -38,7 +38,7 @@ from .kernel.verify import verify_kernel
 from .lower import lower, node_kernel
 from .lower.kernels import identifier
 from .options import Options, from_environment
-from .passes import optimisation, preparation
+from .passes import arrangement, canonical, preparation
 from .passes.bind_parameters import BindParameters
 from .passes.block_estimates import Cost
 from .passes.bring_together import BringTogether
@@ -46,7 +46,7 @@ from .passes.compare import compare_graphs, shape_at
 from .passes.forms_at_peak import forms_at_peak
 from .passes.fuse_over_blocks import FuseOverBlocks
 from .passes.infer_types import InferTypes
-from .passes.manager import Dump, Pass, Pipeline
+from .passes.manager import Dump, Fact, Pass, Pipeline
 from .passes.order_steps import OrderSteps
 from .passes.pack_constants import PackConstants
 from .passes.plan_memory import PlanMemory
@@ -199,24 +199,21 @@ class Build:
         self.progress.at("passes")
         graph = with_state_updates(self.graph) if self.training else self.graph
         inference = InferTypes(self.shapes, self.dtypes, self.constants(graph)).inference(graph)
-        first = self.first(graph, inference)
-        prepared, report = first.run(graph, self.options, self.comparison(), dump)
-        facts = first.after
-        del first  # which holds the arrays that it bound
-        stopped = self.options.stop_after in [name for name, _, _ in report.entries]
         # What inference could not decide about named extents is checked at each call.
         checks = [Check(*condition) for condition in inference.constraints]
-
+        waiting, facts, stopped = self.prepared(graph, inference, dump)
+        interface = interface_of(waiting[0])
+        common = Pipeline(canonical(self.options.level, self.training, self.passes), facts)
+        # Passed on without a name, so that arrays go when they are folded into others.
+        before, stopped = self.optimised(common, waiting.pop, dump, stopped)
         fuse = self.fusion(target)
 
         def naive(plain: frozenset[str]) -> tuple[Program, Cost | None]:
-            second = Pipeline(self.second(target, plain), facts)
-            optimised = prepared
-            if not stopped:
-                optimised = second.run(prepared, self.options, self.comparison(), dump)[0]
+            passes = Pipeline(self.arrangement(target, plain), common.after)
+            graph, _ = self.optimised(passes, lambda: before, dump, stopped)
             self.progress.at("lower")
-            program = lower(optimised, self.name, checks, output_names(self.graph))
-            program = release_graph(SettleUpdates().run(with_interface(program, prepared)))
+            program = lower(graph, self.name, checks, output_names(self.graph))
+            program = release_graph(SettleUpdates().run(with_interface(program, interface)))
             dump.write("lower", program)
             return self.over_blocks(program, fuse)
 
@@ -245,24 +242,38 @@ class Build:
         last = (*(() if OrderSteps.name in self.options.disable else ordering), *placing)
         return last if budget is None else (Recompute(budget, target.alignment, last), *last)
 
-    def first(self, graph: Graph, inference: Inference) -> Pipeline:
-        """The passes that every level needs."""
+    def prepared(
+        self, graph: Graph, inference: Inference, dump: Dump
+    ) -> tuple[list[Graph], Fact, bool]:
+        """The graph as every level needs it, its arrays bound, as the only item of a list; what
+        holds of it; whether to stop here."""
         constants = self.constants(graph)
         if self.params_are_own and BindParameters.name not in self.options.disable:
             assert isinstance(self.params, dict)
             for name in constants:
                 del self.params[name]
-        return Pipeline(preparation(
+        given = preparation(
             self.training, self.shapes, self.dtypes, constants, self.keep_recipes, inference
-        ))  # fmt: skip
+        )
+        passes = Pipeline(given)
+        prepared, stops = self.optimised(passes, lambda: graph, dump, False)
+        return [prepared], passes.after, stops
 
-    def second(self, target: Target, plain: frozenset[str]) -> tuple[Pass, ...]:
-        """The passes that the level adds; operators named by `plain` keep their form."""
+    def optimised(
+        self, passes: Pipeline, graph: Callable[[], Graph], dump: Dump, stopped: bool
+    ) -> tuple[Graph, bool]:
+        """The graph after the passes, and whether the last one to run was among them or before."""
+        if stopped:
+            return graph(), True
+        new, report = passes.run(graph(), self.options, self.comparison(), dump)
+        return new, self.options.stop_after in [name for name, _, _ in report.entries]
+
+    def arrangement(self, target: Target, plain: frozenset[str]) -> tuple[Pass, ...]:
+        """The passes that arrange the canonical graph; operators named by `plain` keep their
+        form."""
         block = target.channel_block(self.options)
         rates, tolerance = target.rates(self.options), self.options.tolerance
-        return optimisation(
-            self.options.level, self.training, block, self.passes, rates, tolerance, plain
-        )
+        return arrangement(self.options.level, self.training, block, rates, tolerance, plain)
 
     def comparison(self) -> Callable[[Graph, Graph], str | None] | None:
         """What finds a pass that changes numbers, at the highest level of verification."""
@@ -363,37 +374,51 @@ def with_state_updates(graph: Graph) -> Graph:
     return Graph(graph.outputs, tuple(updates.items()))
 
 
-def with_interface(program: Program, prepared: Graph) -> Program:
+@dataclass(frozen=True)
+class Interface:
+    """What the caller of a graph sees of it, without the arrays that its nodes hold."""
+
+    variables: tuple[tuple[str, Node], ...]
+    extents: tuple[tuple[DimVar, str], ...]
+    """Every open extent, with the first node that has it, for people."""
+
+
+def interface_of(graph: Graph) -> Interface:
+    """The variables of a graph and its open extents."""
+    extents: dict[DimVar, str] = {}
+    for node in graph.nodes:
+        for type in node.types:
+            for var in (v for d in type.shape or () for v in dim_vars(d) if v not in extents):
+                place = f"  declared at {node.origin}" if str(node.origin) else ""
+                extents[var] = f"{graph.names[node]}: {type}{place}"
+    variables = tuple((graph.names[node], node) for node in graph.variables)
+    return Interface(variables, tuple(extents.items()))
+
+
+def with_interface(program: Program, interface: Interface) -> Program:
     """The program with the inputs of the graph before it was optimised, in that order.
 
     Passes change the order in which variables are first used and may leave some unused; the
-    interface is the same at every optimisation level.
+    interface is the same at every optimisation level.  Raises: ShapeError naming the first node
+    with an extent that no input tells.
     """
     ports = {p.name: p for p in program.inputs}
     found: list[Port] = []
-    for node in prepared.variables:
-        name = prepared.names[node]
+    for name, node in interface.variables:
         if name in ports:
             found.append(ports[name])
         elif isinstance(node.op, Variable) and node.op.role == "input":
             found.append(Port(name, ProgramBuffer(name, node.types[0], "input", source=name)))
     extents = {v for p in found for d in p.type.shape or () for v in dim_vars(d)}
-    _check_extents(prepared, extents)
+    for var, place in interface.extents:
+        if var not in extents:
+            raise ShapeError(
+                f"the extent {var.name} follows from no input:\n"
+                f"  {place}\n"
+                f"  name it in the shape of an input, or give a number for it"
+            )
     names = tuple(sorted(extents, key=lambda v: v.name))
     return program.with_(inputs=tuple(found), dims=names)
-
-
-def _check_extents(prepared: Graph, known: set[DimVar]) -> None:
-    """Raises: ShapeError naming the first node with an extent that no input tells."""
-    for node in prepared.nodes:
-        for type in node.types:
-            for name in (v.name for d in type.shape or () for v in dim_vars(d) if v not in known):
-                place = f"  declared at {node.origin}" if str(node.origin) else ""
-                raise ShapeError(
-                    f"the extent {name} follows from no input:\n"
-                    f"  {prepared.names[node]}: {type}{place}\n"
-                    f"  name it in the shape of an input, or give a number for it"
-                )
 
 
 def schedule(

@@ -98,17 +98,36 @@ def optimisation(
     tolerance: float = 1.0,
     plain: frozenset[str] = frozenset(),
 ) -> tuple[Pass, ...]:
-    """What a level adds.
+    """What a level adds: `canonical`, then `arrangement`."""
+    return (
+        *canonical(level, training, more),
+        *arrangement(level, training, block, rates, tolerance, plain),
+    )
+
+
+def canonical(level: int, training: bool, more: tuple[Pass, ...] = ()) -> tuple[Pass, ...]:
+    """What holds for every machine; `more` are passes of the user's own, run on that graph."""
+    if level < 1:
+        return more
+    return (*CANONICAL, *LOOPS, *(() if training else SCALES), *more)
+
+
+def arrangement(
+    level: int,
+    training: bool,
+    block: int | None = None,
+    rates: Rates | None = None,
+    tolerance: float = 1.0,
+    plain: frozenset[str] = frozenset(),
+) -> tuple[Pass, ...]:
+    """How the canonical graph is computed: forms, layouts, fusion.
 
     `block` is the number of channels that the target wants to lie together, None for plain
-    layouts; `more` are passes of the user's own, run on the canonical graph.  `rates` tell what
-    equivalent forms cost, None to keep every operator as it is; `tolerance` what error they may
-    have against the operator's own, `plain` which operators are kept by name.
+    layouts.  `rates` tell what equivalent forms cost, None to keep every operator as it is;
+    `tolerance` what error they may have against the operator's own, `plain` which operators are
+    kept by name.
     """
     passes: tuple[Pass, ...] = ()
-    if level >= 1:
-        passes += (*CANONICAL, *LOOPS) if training else (*CANONICAL, *LOOPS, *SCALES)
-    passes += more
     if level >= 2:
         if rates is not None and tolerance > 1.0 and not training:
             # Folding again makes the forms' constants, and what is put around twice is put once.

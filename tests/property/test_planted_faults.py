@@ -11,6 +11,8 @@ import symgraph as sg
 from symgraph.errors import MemoryPlanError
 from symgraph.ir.live_ranges import live_segments
 from symgraph.ir.verify_program import check_plan
+from symgraph.kernel import dims
+from symgraph.kernel.dims import DimVar
 
 from .graphs import Case, graphs
 
@@ -41,3 +43,59 @@ def test_every_planted_fault_is_found() -> None:
     COUNTED.clear()
     find_planted_faults()
     assert len(COUNTED) > 20
+
+
+def open_program():
+    """Products and what follows them, over open rows: values in place and beside each other."""
+    x = sg.var("x", ("N", 5))
+    h = sg.linear(x, 7, sg.var("v", (7, 5)), use_bias=False, name="h")
+    g = sg.linear(sg.tanh(h), 17, sg.var("w", (17, 7)), use_bias=False, name="g")
+    y = sg.linear(sg.tanh(g), 3, sg.var("u", (3, 17)), use_bias=False, name="y")
+    return sg.compile(y * sg.sum(h), target="interp", level=0).program
+
+
+def moved(program, buffer, offset):
+    offsets = tuple((b, offset if b is buffer else o) for b, o in program.plan.offsets)
+    return program.with_(plan=replace(program.plan, offsets=offsets))
+
+
+def test_a_buffer_outside_the_arena_or_between_two_places_is_found() -> None:
+    program = open_program()
+    sizes = {"N": 3}
+    total = 64 * (10_000 // 64)
+    for buffer, offset in program.plan.offsets:
+        for wrong in (dims.add(offset, 4), -64, total):
+            with pytest.raises(MemoryPlanError, match=rf"\[P3\] buffer {buffer.name} holds"):
+                check_plan(moved(program, buffer, wrong), sizes)
+
+
+def test_a_plan_that_is_wrong_at_large_sizes_only_is_found_there() -> None:
+    """Offsets as they are for one row: more rows reach into each other."""
+    program = open_program()
+    alone = {DimVar("N"): 1}
+    offsets = tuple((b, int(dims.evaluate(o, alone))) for b, o in program.plan.offsets)
+    wrong = program.with_(plan=replace(program.plan, offsets=offsets))
+    check_plan(wrong, {"N": 1})
+    with pytest.raises(MemoryPlanError, match=r"\[P[45]\] buffers \w+ and \w+ overlap"):
+        check_plan(wrong, {"N": 17})
+    small = program.with_(plan=replace(program.plan, nbytes=128))
+    check_plan(program, {"N": 17})
+    with pytest.raises(MemoryPlanError, match=r"\[P3\]"):
+        check_plan(small, {"N": 17})
+
+
+def test_a_value_that_lies_partly_over_what_it_is_made_from_is_found() -> None:
+    """In place means exactly over it; a granule beside it is not."""
+    program = open_program()
+    found = 0
+    for step in program.steps:
+        for source, target in step.in_place:
+            old, new = step.arguments[source], step.arguments[target]
+            if old.root.place == new.root.place == "arena" and old.type.nbytes == new.type.nbytes:
+                offset = dims.add(program.plan.offset_of(old), 64)
+                wrong = moved(program, new.root, offset)
+                wide = wrong.with_(plan=replace(wrong.plan, nbytes=2**20))
+                with pytest.raises(MemoryPlanError, match=r"\[P5\]"):
+                    check_plan(wide, {"N": 17})
+                found += 1
+    assert found >= 2

@@ -43,10 +43,10 @@ FIRST_GAP = 0.3
 ASK_TARGET = 4
 NEAR = 0.01
 WELDED_SHARE = 3
-RESTARTS_SHARE = 4
+RESTARTS_SHARE = 3
 RESTART_WIDTH = 3
 CLOSE = 0.02
-EXPLORE = 4
+EXPLORE = 3
 WIDEN = 1.5
 SPREAD = 0.6
 BLAME = 0.5
@@ -225,9 +225,9 @@ def _restarted(
     """Beams as narrow as can be with weights of their own, for a peak `CLOSE` to the target.
 
     Where every step is nearly full one wrong buffer low down spoils a packing; so many different
-    beginnings do more than many packings side by side, which resemble each other.  By turns they
-    ask for half the way there; the kind of blocks and the direction of time that came furthest are
-    tried most.
+    beginnings do more than many packings side by side, which resemble each other.  Now and then
+    they ask for half the way there; the kind of blocks and the direction of time that came
+    furthest are tried most.
     """
     close = target + int(target * CLOSE)
     rng = random.Random(0)
@@ -243,7 +243,7 @@ def _restarted(
         guess, way = ways[chosen]
         weights = Weights() if number < len(ways) else _perturbed(
             Weights(depth=rng.choice(DEPTHS)), rng)  # fmt: skip
-        asked = close if number % 2 == 0 else close + (plan.peak - close) // 2
+        asked = close if number % 4 != 3 else close + (plan.peak - close) // 2
         ones = np.ones(way.count), np.ones(way.sections)
         result = beam(way, asked, RESTART_WIDTH, weights, *ones, budget.work)
         budget.work -= result.work
