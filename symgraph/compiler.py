@@ -306,6 +306,11 @@ class Build:
         return result
 
 
+MOST_HELD = 128 * 1024 * 1024
+"""Bytes of constants of a program that is held while another one is tried; a larger one is lowered
+again."""
+
+
 def _with_fewer_forms(
     naive: Callable[[frozenset[str]], tuple[Program, Cost | None]],
 ) -> Program:
@@ -315,12 +320,14 @@ def _with_fewer_forms(
     plain = frozenset() if cost is None else forms_at_peak(program, cost)
     if cost is None or not plain:
         return program
-    del program  # two programs' constants are not held at once
+    nbytes = [data.buffer.type.nbytes for data in program.constants]
+    held = [program] if sum(n for n in nbytes if isinstance(n, int)) <= MOST_HELD else []
+    del program
     other, new = naive(plain)
     if new is not None and new.weighed < cost.weighed:
         return other
     del other
-    return naive(frozenset())[0]
+    return held.pop() if held else naive(frozenset())[0]
 
 
 def evaluate_node(
