@@ -63,8 +63,8 @@ OPEN_EXTENT = 8
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A program's estimated time, and its bytes at the peak: inputs and outputs are there as well,
-    so that the first bytes of an arena are not the most dear."""
+    """A program's estimated time, and its bytes at the peak, at least those of inputs and outputs:
+    the first bytes of an arena are not the most dear."""
 
     cycles: float
     nbytes: int

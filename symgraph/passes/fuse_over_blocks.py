@@ -184,7 +184,8 @@ class _Fusion:
                 number += len(chain)
         program = self.program.with_(steps=tuple(new))
         nbytes = peak_of(program)[1] if len(self.program.steps) <= MOST_STEPS else 0
-        return _Fused(program, Cost(time, nbytes + self.kept + self.ports), worth, self.kept)
+        cost = Cost(time, max(nbytes + self.kept, self.ports))
+        return _Fused(program, cost, worth, self.kept)
 
     def _best(self, first: int, steps: Sequence[KernelStep]) -> tuple[list[Step], float]:
         """A chain cut into parts that take the least time together, and that time."""
