@@ -218,7 +218,7 @@ def test_time_tells_the_algorithm_of_each_kernel(
     (folder / "image.py").write_text(
         "import symgraph as sg\n"
         "def image():\n"
-        "    return sg.conv2d(sg.var('x', (1, 64, 57, 56)), 72, kernel_size=3, name='conv')\n"
+        "    return sg.conv2d(sg.var('x', (1, 64, 56, 56)), 64, kernel_size=3, name='conv')\n"
     )
     arguments = ["time", "image.py:image", "--repeat", "1", "--kernels", "--algorithms"]
     for algorithms, form in (("direct", None), ("accurate", "F(2x2,3x3)"), ("fast", "F(4x4,3x3)")):
