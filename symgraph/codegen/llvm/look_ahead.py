@@ -24,9 +24,11 @@ from ...kernel.dims import Dim, LoopVar
 from ...kernel.ir import For, If, IndexValue, Prefetch, Stmt, block, call
 from ...kernel.rewrite import StmtRewriter, Substitute
 from .contraction import Contraction
+from .operand_costs import is_far
 from .row_blocks import row_block
 from .strides import Access
-from .tiling import CACHE_BYTES, Tile, choose_order, is_far
+from .tile import Tile
+from .traffic import CACHE_BYTES, choose_order
 
 LINE_BYTES = 64
 

@@ -17,7 +17,8 @@ from math import prod
 from ...kernel.dims import LoopVar
 from .contraction import Contraction
 from .strides import Access
-from .tiling import CACHE_BYTES, Tile, choose_order
+from .tile import Tile
+from .traffic import CACHE_BYTES, choose_order
 
 BLOCK_BYTES = 544 * 1024
 """What of a core's own cache the rows of a block may take."""

@@ -32,7 +32,9 @@ from .machine import Machine
 from .row_blocks import row_block
 from .schedule_loops import MOST_LANES, widest
 from .strides import Access
-from .tiling import REST_ROWS, Tile, choose_order, choose_tile, packed_order
+from .tile import REST_ROWS, Tile, packed_order
+from .tiling import choose_tile
+from .traffic import choose_order
 
 
 def tile_contraction(

@@ -33,7 +33,7 @@ from .machine import Machine
 from .schedule_contraction import Piece, around, tile_contraction
 from .schedule_loops import MOST_LANES, widest
 from .strides import Access, stride
-from .tiling import Tile, even_rows
+from .tile import Tile, even_rows
 
 MOST_VECTORS_ALONE = 3
 """Vectors of each part where there is one row only: enough sums at once to hide their latency."""

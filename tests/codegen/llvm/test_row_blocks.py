@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import symgraph as sg
-from symgraph.codegen.llvm import look_ahead, row_blocks, tiling
+from symgraph.codegen.llvm import look_ahead, operand_costs, row_blocks, tiles_of_columns, traffic
 from symgraph.codegen.llvm.contraction import recognise
 from symgraph.codegen.llvm.machine import Machine, machine, strict_machine
 from symgraph.codegen.llvm.row_blocks import row_block
 from symgraph.codegen.llvm.schedule import schedule_kernel
-from symgraph.codegen.llvm.tiling import Tile, choose_tile
+from symgraph.codegen.llvm.tile import Tile
+from symgraph.codegen.llvm.tiling import choose_tile
 from symgraph.kernel.dims import Dim, DimVar
 from symgraph.kernel.ir import For, Kernel
 from symgraph.kernel.printer import kernel_text
@@ -33,13 +34,13 @@ WIDE = machine("x86-64-v4")
 @pytest.fixture
 def small_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Caches so small that products of a few kilobytes are too large for them."""
-    for module in (row_blocks, tiling, look_ahead):
+    for module in (row_blocks, traffic, tiles_of_columns, look_ahead):
         monkeypatch.setattr(module, "CACHE_BYTES", 2048)
     monkeypatch.setattr(row_blocks, "BLOCK_BYTES", 8192)
     monkeypatch.setattr(row_blocks, "OWN_BYTES", 1 << 20)
     monkeypatch.setattr(row_blocks, "LEAST_TILES", 2)
-    monkeypatch.setattr(tiling, "NEAR_BYTES", 1024)
-    monkeypatch.setattr(tiling, "SCATTERED_BYTES", 64)
+    monkeypatch.setattr(tiles_of_columns, "NEAR_BYTES", 1024)
+    monkeypatch.setattr(operand_costs, "SCATTERED_BYTES", 64)
 
 
 def chosen(kernel: Kernel, cpu: Machine = WIDE) -> tuple[Tile, int | None]:

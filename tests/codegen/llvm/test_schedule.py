@@ -13,7 +13,8 @@ from symgraph.codegen.llvm.contraction import recognise
 from symgraph.codegen.llvm.machine import machine
 from symgraph.codegen.llvm.schedule import schedule_kernel
 from symgraph.codegen.llvm.target import TARGET
-from symgraph.codegen.llvm.tiling import choose_tile, pieces
+from symgraph.codegen.llvm.tile import pieces
+from symgraph.codegen.llvm.tiling import choose_tile
 from symgraph.compiler import compile
 from symgraph.ir.registry import registry
 from symgraph.ir.sample import Sample

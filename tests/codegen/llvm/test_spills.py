@@ -10,7 +10,7 @@ import pytest
 
 import symgraph as sg
 from symgraph.cli.time import spill_text
-from symgraph.codegen.llvm import schedule_trial, target, tiling
+from symgraph.codegen.llvm import schedule_trial, target, tiles_of_columns
 from symgraph.codegen.llvm.spills import spills
 from symgraph.options import Options
 
@@ -44,7 +44,7 @@ def test_a_tile_that_is_too_big_is_seen(cpu: str, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(schedule_trial, "schedule_kernel", greedy)
     monkeypatch.setattr(schedule_trial, "is_crowded", lambda *_: False)
-    monkeypatch.setattr(tiling, "MOST_ROWS", 60)
+    monkeypatch.setattr(tiles_of_columns, "MOST_ROWS", 60)
     found = spills(code(cpu))
     assert set(found) == {"k_fc_0"}
     assert found["k_fc_0"] > 30

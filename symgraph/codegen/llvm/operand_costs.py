@@ -1,0 +1,122 @@
+"""What operands of a tile cost: loads, copies in another order, stores to scattered places.
+
+Costs are in multiplications of vectors.
+"""
+
+from __future__ import annotations
+
+from ...kernel.dims import Dim, LoopVar
+from ...kernel.ir import Load
+from ...kernel.packing import packing_of
+from ...kernel.rewrite import expressions, walk
+from .contraction import Contraction
+from .memory import MOST_STRIDE
+from .strides import Access
+from .tile import moves, packed_order, size_of
+
+LOAD_COST = 1.2
+"""A load, against a multiplication of vectors: hardly as many of them as of those can start in a
+cycle."""
+
+HIDDEN_LOAD_COST = 0.03
+"""What a load costs beside enough multiplications: it may cross a line or miss the cache."""
+
+NEAR_BYTES = 32 * 1024
+"""What of an operand stays in the nearest cache while a tile passes by."""
+
+PANEL_BYTE_COST = 0.01
+"""A byte of vectors that comes from the second cache, against a multiplication of vectors."""
+
+SCATTERED_BYTES = 512
+
+SCATTER_COST = 3.0
+"""Storing one element of a vector to a place of its own."""
+
+CROWDED_SCATTER_COST = 2.0
+"""The same where the places push each other out of the nearest cache, in parts of what a set of it
+holds."""
+
+CROWD = 4
+"""Vectors that are stored to scattered places one after the other."""
+
+PACK_COST = 10.0
+"""Copying one element into another order."""
+
+CACHE_SETS, CACHE_WAYS, LINE_BYTES = 64, 12, 64
+"""The nearest cache."""
+
+
+def packs_ahead(found: Contraction, access: Access, column: LoopVar) -> bool:
+    """A constant operand can be packed before the program runs."""
+    if not _is_read_once(found, access):
+        return False
+    order = [(loop.var, loop.extent) for loop in packed_order(found, access, column)]
+    return packing_of(access.index, access.buffer.shape, order, 1) is not None
+
+
+def scatter_cost(found: Contraction, column: LoopVar, lanes: int) -> float:
+    """Cost of storing one element of the result, along a column, to places of its own."""
+    total = 0.0
+    for access in found.stores:
+        if found.stride_of(access, column) != 1:
+            crowded = crowding(found, access, column, CROWD * lanes)
+            total += SCATTER_COST * (1.0 + CROWDED_SCATTER_COST * crowded)
+    return total
+
+
+def is_plain(found: Contraction, access: Access) -> bool:
+    """Each axis of an operand is a loop, and it is read in one way."""
+    variables = {loop.var for loop in (*found.parallel, *found.serial)}
+    once = sum(a.buffer is access.buffer for a in found.loads) == 1
+    return once and all(d == 0 or d in variables for d in access.index)
+
+
+def is_short(step: Dim | None) -> bool:
+    return isinstance(step, int) and 1 <= step <= MOST_STRIDE
+
+
+def is_far(found: Contraction, access: Access, row: LoopVar) -> bool:
+    """Neighbouring rows of an operand lie further apart than a few lines."""
+    step = found.stride_of(access, row)
+    return not isinstance(step, int) or abs(step) * access.buffer.dtype.nbytes > SCATTERED_BYTES
+
+
+def crowding(found: Contraction, access: Access, row: LoopVar, rows: int) -> float:
+    """How far the rows of a tile fall on so few sets of the nearest cache that they push each
+    other out: lines too many for a set, in parts of what it holds."""
+    step = found.stride_of(access, row)
+    if not isinstance(step, int) or step == 0:
+        return 0.0
+    nbytes = step * access.buffer.dtype.nbytes
+    sets = [number * nbytes // LINE_BYTES % CACHE_SETS for number in range(rows)]
+    return max(0.0, max(sets.count(s) for s in sets) / CACHE_WAYS - 1.0)
+
+
+def _uses(found: Contraction, access: Access, n: int) -> float:
+    """How often an element of an operand is read."""
+    uses = 1.0
+    for loop in (*found.parallel, *found.serial):
+        if not moves(found, access, loop.var):
+            uses *= size_of(loop.extent, n)
+    return uses
+
+
+def _is_read_once(found: Contraction, access: Access) -> bool:
+    """One copy in another order serves all that reads the operand."""
+    reads = {
+        e.index
+        for top in expressions(found.inner)
+        for e in walk(top)
+        if isinstance(e, Load) and e.tensor is access.buffer
+    }
+    return len(reads) == 1
+
+
+def is_worth_packing(found: Contraction, packed: tuple[Access, ...], n: int) -> bool:
+    """Operands can be copied first, and are used often enough for that."""
+    return all(_is_read_once(found, a) and _uses(found, a, n) >= 4 for a in packed)
+
+
+def pack_cost(found: Contraction, packed: tuple[Access, ...], n: int) -> float:
+    """Cost of copying operands, for one multiplication of the contraction."""
+    return sum(PACK_COST / _uses(found, access, n) for access in packed)

@@ -1,0 +1,105 @@
+"""What the loops around a register tile read from afar, and the order of them that reads least."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from ...kernel import dims
+from ...kernel.dims import LoopVar
+from .contraction import Contraction
+from .strides import Access
+from .tile import Tile, judged_extents, moves, size_of
+
+CACHE_BYTES = 768 * 1024
+"""What of a core's own cache an operand may take and stay there between tiles."""
+
+Trips = Sequence[tuple[LoopVar, int]]
+
+ORDERS = ("others columns rows", "columns others rows", "rows others columns")
+"""The orders of the loops around a tile, from the outside in; `others` are those not tiled."""
+
+
+def choose_order(found: Contraction, tile: Tile) -> str:
+    """The order of the loops around a tile with the least traffic, at all judged extents."""
+    extents = judged_extents(found)
+    if len(extents) == 1:
+        return order_at(found, tile, extents[0])[0]
+    traffic = [_traffic_by_order(found, tile, n) for n in extents]
+    scores = [prod(by_order) for by_order in zip(*traffic, strict=True)]
+    return ORDERS[scores.index(min(scores))]
+
+
+def order_at(found: Contraction, tile: Tile, n: int) -> tuple[str, int]:
+    """The order with the least traffic where open extents are `n`, and its bytes."""
+    traffic = _traffic_by_order(found, tile, n)
+    return ORDERS[traffic.index(min(traffic))], min(traffic)
+
+
+def _traffic_by_order(found: Contraction, tile: Tile, n: int) -> list[int]:
+    inner = tile.column_axis if tile.block_axis is None else tile.block_axis
+    step = tile.columns
+    if tile.form == "columns" and tile.block_axis is None:
+        step *= tile.lanes
+    rows: Trips = () if tile.row_axis is None else ((tile.row_axis, tile.rows),)
+    if tile.deep_axis is not None:
+        rows = ((tile.deep_axis, tile.deep), *rows)
+    columns: Trips = () if inner is None else ((inner, step),)
+    parts = {
+        "rows": [(v, -(-size_of(found.extent(v), n) // most)) for v, most in rows],
+        "columns": [(v, -(-size_of(found.extent(v), n) // most)) for v, most in columns],
+        "others": [
+            (loop.var, size_of(loop.extent, n))
+            for loop in found.parallel
+            if loop.var not in (tile.row_axis, tile.deep_axis, tile.column_axis, tile.block_axis)
+        ],
+    }
+    sizes = {loop.var: size_of(loop.extent, n) for loop in found.serial}
+    for var, step in (*rows, *columns):
+        extent = found.extent(var)
+        sizes[var] = step if isinstance(extent, int) else min(step, size_of(extent, n))
+    if tile.block_axis is not None and tile.column_axis is not None:
+        sizes[tile.column_axis] = tile.lanes
+    return [
+        _traffic(found, [loop for part in order.split() for loop in parts[part]], sizes)
+        for order in ORDERS
+    ]
+
+
+def _footprint(access: Access, inside: dict[LoopVar, int]) -> int:
+    """Bytes of a buffer that loops of these extents touch; overlapping windows count once."""
+    nbytes = access.buffer.dtype.nbytes
+    for dim, extent in zip(access.index, access.buffer.shape, strict=True):
+        width = 1
+        for var, count in inside.items():
+            step = dims.coefficient(dim, var)
+            if step is None:
+                width *= count
+            elif isinstance(step, int):
+                width += abs(step) * (count - 1)
+        nbytes *= min(width, extent) if isinstance(extent, int) else width
+    return nbytes
+
+
+def _traffic(found: Contraction, loops: Trips, sizes: dict[LoopVar, int]) -> int:
+    """Bytes read from afar: an operand is read again for every round of a loop that does not move
+    along it when what one round touches is more than the near cache keeps."""
+    moving = [[moves(found, a, var) for var, _ in loops] for a in found.loads]
+    inside = dict(sizes)
+    wholes = [a.buffer.nbytes for a in found.loads]
+    rounds = [1] * len(found.loads)
+    for position in reversed(range(len(loops))):
+        var, trips = loops[position]
+        touched = [_footprint(a, inside) for a in found.loads]
+        held = sum(min(n, w) if isinstance(w, int) else n
+                   for n, w in zip(touched, wholes, strict=True))  # fmt: skip
+        inside[var] = inside.get(var, 1) * trips
+        for number, along in enumerate(moving):
+            if not along[position] and held > CACHE_BYTES:
+                rounds[number] *= trips
+    touched = [_footprint(a, inside) for a in found.loads]
+    total = 0
+    for nbytes, whole, times in zip(touched, wholes, rounds, strict=True):
+        once = min(nbytes, whole) if isinstance(whole, int) else nbytes
+        total += once * times
+    return total
