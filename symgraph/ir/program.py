@@ -95,7 +95,8 @@ class ConstantData:
     """An array that the program carries.
 
     With `packing`, `array` is packed from one of `original` shape.  `recipe` tells how that one
-    follows from parameters, where that was asked for.
+    follows from parameters, where that was asked for.  `is_own`: the array lies in the block that
+    targets run from, which nobody else can change.
     """
 
     buffer: ProgramBuffer
@@ -103,6 +104,7 @@ class ConstantData:
     packing: Packing | None = None
     original: tuple[int, ...] = ()
     recipe: Value | None = None
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

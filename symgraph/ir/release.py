@@ -70,7 +70,10 @@ def gather_constants(program: Program, alignment: int) -> Program:
 
 
 def is_gathered(program: Program, alignment: int) -> bool:
-    """Every constant lies at its place of `constant_layout`, from an aligned address on."""
+    """Every constant lies at its place of `constant_layout`, from an aligned address on, and is the
+    program's own: what is the user's may lie so by chance."""
+    if not all(data.is_own for data in program.constants):
+        return False
     offsets, _ = constant_layout(program, alignment)
     arrays = [data.array for data in program.constants]
     places = [array.__array_interface__["data"][0] for array in arrays]
@@ -104,7 +107,7 @@ class ConstantBlock:
         place = self.place(number, data.array.shape, data.array.dtype)
         place[...] = data.array
         place.flags.writeable = False
-        return replace(data, array=place)
+        return replace(data, array=place, is_own=True)
 
 
 def aligned_bytes(nbytes: int, alignment: int) -> Array:

@@ -84,7 +84,7 @@ def _placed(
             packing.write(data.array, place)
             place.flags.writeable = False
             shape = tuple(int(n) for n in data.array.shape)
-            found[number] = ConstantData(buffer, place, packing, shape, data.recipe)
+            found[number] = ConstantData(buffer, place, packing, shape, data.recipe, is_own=True)
             del data
         left[root] -= 1
         if not left[root]:

@@ -43,7 +43,10 @@ def test_a_bound_array_is_not_copied_and_cannot_be_written_to() -> None:
 @pytest.mark.parametrize("target", ["llvm", "interp"])
 @pytest.mark.parametrize("level", [0, 2])
 def test_what_is_compiled_has_its_own_copy(target: str, level: int) -> None:
-    array = W.astype(np.float32)
+    memory = np.empty(W.size + 16, np.float32)
+    first = -memory.ctypes.data % 64 // 4  # as the program's own constants lie
+    array = memory[first : first + W.size].reshape(W.shape)
+    array[:] = W
     run = sg.compile(model(), params={"fc_weight": array}, target=target, level=level)
     array[:] = 0
     np.testing.assert_array_equal(run(np.eye(5, dtype=np.float32)), W.T)
