@@ -9,7 +9,7 @@ import symgraph as sg
 
 
 @pytest.mark.parametrize("target", ["llvm", "interp"])
-@pytest.mark.parametrize("parts", [33, 601])
+@pytest.mark.parametrize("parts", [33, 301])
 def test_a_join_of_many_parts(target: str, parts: int) -> None:
     x = sg.var("x", (parts, 3))
     pieces = [x[n : n + 1] * float(n) for n in range(parts)]
