@@ -73,7 +73,11 @@ def _module_of_file(path: Path) -> ModuleType:
     specification = importlib.util.spec_from_file_location(path.stem, path)
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        specification.loader.exec_module(module)  # and leave nothing beside the user's file
+    finally:
+        sys.dont_write_bytecode = writes
     return module
 
 

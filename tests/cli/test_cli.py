@@ -408,3 +408,13 @@ def test_cache_tells_and_clears(
     monkeypatch.setenv("SYMGRAPH_CACHE", "")
     assert main(["cache"]) == 0
     assert "SYMGRAPH_CACHE is empty" in capsys.readouterr().out
+
+
+def test_nothing_is_left_beside_a_users_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    assert main(["summary", "net.py:small", "--shape", "x=4,6"]) == 0
+    assert not (folder / "__pycache__").exists()
+    assert sys.dont_write_bytecode is False
+    assert capsys.readouterr().out
