@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 
 import pytest
@@ -15,6 +16,12 @@ program_store.KEEP_FROM_SECONDS = math.inf
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", default=False,
                      help="rewrite golden files whose numeric check passes")  # fmt: skip
+
+
+def pytest_collection_finish() -> None:
+    """The tests themselves, many thousand objects, are looked at by no later collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -55,6 +55,15 @@ def _cases() -> list[object]:
     return [pytest.param(s, id=f"{n}-{sample_text(s)}") for n, s in enumerate(_samples())]
 
 
+def _first_cases() -> list[object]:
+    """Of each operator the first sample with an extent that can be named."""
+    found: dict[str, Sample] = {}
+    for sample in _samples():
+        if any(d > 1 for a in sample_arrays(sample) for d in a.shape):
+            found.setdefault(sample.op.name, sample)
+    return [pytest.param(s, id=f"{n}-{sample_text(s)}") for n, s in enumerate(found.values())]
+
+
 def _gap(sample: Sample) -> str | None:
     text = sample_text(sample)
     return next((why for start, why in REFERENCE_GAPS.items() if text.startswith(start)), None)
@@ -99,7 +108,7 @@ def test_a_sample_computes_the_same(sample: Sample) -> None:
     _compare(sample, None)
 
 
-@pytest.mark.parametrize("sample", _cases())
+@pytest.mark.parametrize("sample", _first_cases())
 def test_open_extents_compute_the_same(sample: Sample) -> None:
     """Where the operator takes named extents at all."""
     shapes = [tuple(f"d{d}" if d > 1 else d for d in a.shape) for a in sample_arrays(sample)]
