@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import testing
 from .aot import export, load
 from .autodiff import gradients
-from .compiler import compile, memory_report
+from .compiler import compile, interpreted, memory_report
 from .ir import initializer as initializers
 from .ir.host import HostOp
 from .ir.initial_values import init
@@ -292,6 +292,7 @@ __all__ = [
     "init",
     "initializers",
     "instance_norm",
+    "interpreted",
     "isfinite",
     "isinf",
     "isnan",

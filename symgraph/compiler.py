@@ -18,6 +18,7 @@ import numpy as np
 
 from .codegen.executable import Executable
 from .codegen.interp.evaluate import Evaluator
+from .codegen.interp.target import InterpRunner
 from .codegen.program_store import ProgramStore, store_for
 from .codegen.target import Built, StorableTarget, Target, find_target
 from .errors import InputError, ShapeError, TargetError
@@ -116,6 +117,17 @@ def memory_report(
     """
     executable = model if isinstance(model, Executable) else compile(model)
     return executable.memory_report(**extents)
+
+
+def interpreted(executable: Executable, /) -> Executable:
+    """The program of any target as it is, run by the interpreter: the same kernels, scheduled and
+    over blocks as they are, in one arena by the same plan.
+
+    Bound arrays are copied, so that a training step does not move those of the target.
+    """
+    program = executable.program
+    bound = {name: array.copy() for name, array in executable.parameters.items()}
+    return Executable(program, InterpRunner(program), lambda: str(program), bound, "interp")
 
 
 @dataclass(frozen=True)

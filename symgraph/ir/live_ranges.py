@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from ..kernel import dims
 from ..kernel.dims import Dim
+from ..kernel.transform.embed import Windows
 from .program import Program, ProgramBuffer, RepeatStep, Step, leaves
 
 
@@ -97,6 +98,20 @@ def may_overlap(a: ProgramBuffer, b: ProgramBuffer) -> bool:
     if a.root is not b.root:
         return False
     return a is b or not (_at_least(a.start, b.end) or _at_least(b.start, a.end))
+
+
+def are_apart(a: Windows, b: Windows) -> bool:
+    """Two parts of one buffer have no element in common: along some axis one ends before the other
+    begins."""
+    return any(
+        one.axis == other.axis
+        and (
+            _at_least(one.start, dims.add(other.start, other.extent))
+            or _at_least(other.start, dims.add(one.start, one.extent))
+        )
+        for one in a
+        for other in b
+    )
 
 
 def _at_least(a: Dim, b: Dim) -> bool:

@@ -2,7 +2,8 @@
 
 An operator says which boxes of elements it puts together (`Op.joined_axis`) or takes apart
 (`Op.cut_starts`).  A box whose elements lie together in row-major memory is a part that needs no
-copy: its producer may write it where the join wants it, its readers may read it where it is.
+copy: its producer may write it where the join wants it, its readers may read it where it is.  A box
+whose elements lie apart is a window: kernels may write and read it through the whole array.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from collections.abc import Sequence
 
 from ..kernel import dims
 from ..kernel.dims import Dim
+from .graph import Graph
 from .node import Node, Value
+from .scan import Scan
 from .tensor_type import TensorType
 
 
@@ -37,6 +40,43 @@ def join_offsets(node: Node) -> tuple[int, ...] | None:
         size = dims.mul(dims.mul(type.shape[axis], inner), output.dtype.nbytes)
         offset = dims.add(offset, size)
     return tuple(found) if isinstance(offset, int) else None
+
+
+def join_starts(node: Node) -> tuple[tuple[Dim, ...], ...] | None:
+    """The index in the output at which each input's place begins; None where the node joins nothing
+    or where it gives its inputs another rank."""
+    inputs, (output, *_) = [v.type for v in node.inputs], node.types
+    axis = node.op.joined_axis(inputs)
+    if axis is None or output.shape is None:
+        return None
+    start: Dim = 0
+    found: list[tuple[Dim, ...]] = []
+    for type in inputs:
+        if type.shape is None or len(type.shape) != len(output.shape):
+            return None
+        found.append(tuple(start if n == axis else 0 for n in range(len(output.shape))))
+        start = dims.add(start, type.shape[axis])
+    return tuple(found)
+
+
+def is_shared(graph: Graph, node: Node) -> bool:
+    """A result, or read by several nodes; a single reader may take a join in, over blocks if not as
+    a whole, so that it needs no memory at all."""
+    return node[0] in graph.results or len(graph.users.get(node[0], ())) > 1
+
+
+def may_be_window(graph: Graph, value: Value) -> bool:
+    """Kernels alone make and read the value, so that it may lie apart in a larger array."""
+    node = value.node
+    if not is_made(value) or node.op.is_view or node.op.is_host or isinstance(node.op, Scan):
+        return False
+    return value not in graph.results and not any(
+        user.op.is_view
+        or user.op.is_host
+        or isinstance(user.op, Scan)
+        or cut_offsets(user) is not None
+        for user, _ in graph.users.get(value, ())
+    )
 
 
 def cut_offsets(node: Node) -> tuple[Dim, ...] | None:

@@ -18,7 +18,7 @@ from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
 from ..kernel.ir import Kernel
 from ..kernel.packing import Packing
-from ..kernel.transform.embed import Fixed
+from ..kernel.transform.embed import Fixed, Windows
 from .node import Node, Value
 from .tensor_type import TensorType
 
@@ -114,7 +114,8 @@ class KernelStep:
     `in_place` holds (input, output) positions among the params that may share their bytes; lowering
     finds them in the naive kernel, and schedules keep them.  `node` is what the kernel computes,
     None for copies that lowering adds.  Of an argument that has `fixed` axes the kernel touches
-    only what lies at these places along them; none given: it may touch all of every argument.
+    only what lies at these places along them, of one with `windows` only what lies in them; none
+    given: it may touch all of every argument.
     """
 
     kernel: Kernel
@@ -125,6 +126,7 @@ class KernelStep:
     fixed: tuple[Fixed, ...] = ()
     before: tuple[Node, ...] = ()
     """What the kernel computes besides, for `node` and in this order."""
+    windows: tuple[Windows, ...] = ()
 
     @property
     def nodes(self) -> tuple[Node, ...]:

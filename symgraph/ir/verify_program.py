@@ -25,10 +25,13 @@ from ..errors import MemoryPlanError
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
 from ..kernel.dtypes import as_dtype
-from ..kernel.transform.embed import Fixed
+from ..kernel.transform.embed import Fixed, Windows
 from .program import KernelStep, Leaf, Program, ProgramBuffer, RepeatStep, Step
 
 Range = tuple[int, int]
+Part = tuple[Fixed, Windows]
+"""What a step may touch of an argument."""
+WHOLE: Part = ((), ())
 
 
 def check_plan(program: Program, sizes: Mapping[str, int], alignment: int = 64) -> None:
@@ -154,40 +157,45 @@ class _Check:
     def _step(self, step: Leaf, where: str) -> None:
         if isinstance(step, KernelStep):
             self._parameters(step, where)
-        fixed = self._fixed(step)
+        touched = self._touched(step)
         reads = len(step.reads)
-        for buffer, axes in zip(step.arguments[:reads], fixed, strict=False):
-            self._read(buffer, where, "P4", axes)
+        for buffer, part in zip(step.arguments[:reads], touched, strict=False):
+            self._read(buffer, where, "P4", part)
         self._over_itself(step, where)
-        for buffer, axes in zip(step.arguments[reads:], fixed[reads:], strict=True):
-            self._write(buffer, axes)
+        for buffer, part in zip(step.arguments[reads:], touched[reads:], strict=True):
+            self._write(buffer, part)
 
     @staticmethod
-    def _fixed(step: Leaf) -> Sequence[Fixed]:
-        given = step.fixed if isinstance(step, KernelStep) else ()
-        return given if given else ((),) * len(step.arguments)
+    def _touched(step: Leaf) -> Sequence[Part]:
+        """What the step may touch of each argument: places held, and windows."""
+        if not isinstance(step, KernelStep):
+            return (WHOLE,) * len(step.arguments)
+        none = ((),) * len(step.arguments)
+        return tuple(zip(step.fixed or none, step.windows or none, strict=True))
 
-    def ranges(self, buffer: ProgramBuffer, fixed: Fixed) -> list[Range]:
-        """The bytes of what lies at some places along some axes of a buffer."""
+    def ranges(self, buffer: ProgramBuffer, part: Part) -> list[Range]:
+        """The bytes of what lies at some places and in some windows along axes of a buffer."""
         low, high = self.range(buffer)
-        if not fixed:
-            return [(low, high)]
         extents = [self.value(d) for d in buffer.type.shape or ()]
-        held = {axis: self.value(place) for axis, place in fixed}
-        if any(not 0 <= place < extents[axis] for axis, place in held.items()):
+        seen = {axis: (self.value(place), 1) for axis, place in part[0]}
+        seen |= {w.axis: (self.value(w.start), self.value(w.extent)) for w in part[1]}
+        if not seen:
+            return [(low, high)]
+        if any(not 0 <= at <= at + count <= extents[axis] for axis, (at, count) in seen.items()):
             raise MemoryPlanError(
-                f"[P1] the slice at {held} (axis: place) of buffer {buffer.name} lies outside its "
-                f"extents {extents}"
+                f"[P1] the slice at {seen} (axis: start and extent) of buffer {buffer.name} lies "
+                f"outside its extents {extents}"
             )
-        last = max(held)
+        last = max(seen)
         inner = as_dtype(buffer.type.dtype).nbytes * math.prod(extents[last + 1 :])
-        choices = [[held[n]] if n in held else range(extents[n]) for n in range(last + 1)]
+        outer = [seen.get(n, (0, extents[n])) for n in range(last)]
         found = []
-        for index in itertools.product(*choices):
+        for index in itertools.product(*(range(at, at + count) for at, count in outer)):
             place = 0
             for extent, at in zip(extents, index, strict=False):
                 place = place * extent + at
-            found.append((low + place * inner, low + (place + 1) * inner))
+            first = place * extents[last] + seen[last][0]
+            found.append((low + first * inner, low + (first + seen[last][1]) * inner))
         return [r for r in found if r[0] < r[1]]
 
     def _parameters(self, step: KernelStep, where: str) -> None:
@@ -202,8 +210,8 @@ class _Check:
     def _over_itself(self, step: Leaf, where: str) -> None:
         reads = len(step.reads)
         places = [
-            (self.space(b), self.ranges(b, axes))
-            for b, axes in zip(step.arguments, self._fixed(step), strict=True)
+            (self.space(b), self.ranges(b, part))
+            for b, part in zip(step.arguments, self._touched(step), strict=True)
         ]
         allowed = set(step.in_place) if isinstance(step, KernelStep) else set()
         for target, out in enumerate(step.arguments):
@@ -222,8 +230,8 @@ class _Check:
                     f"too, and the kernel may not run in place on them"
                 )
 
-    def _read(self, buffer: ProgramBuffer, where: str, rule: str, fixed: Fixed = ()) -> None:
-        for low, high in self.ranges(buffer, fixed):
+    def _read(self, buffer: ProgramBuffer, where: str, rule: str, part: Part = WHOLE) -> None:
+        for low, high in self.ranges(buffer, part):
             if low < high:
                 self._read_range(buffer, low, high, where, rule)
 
@@ -241,8 +249,8 @@ class _Check:
             f"{what} bytes [{first}, {last})"
         )
 
-    def _write(self, buffer: ProgramBuffer, fixed: Fixed = ()) -> None:
-        for low, high in self.ranges(buffer, fixed):
+    def _write(self, buffer: ProgramBuffer, part: Part = WHOLE) -> None:
+        for low, high in self.ranges(buffer, part):
             if low < high:
                 self._bytes(buffer).write(low, high, buffer.root)
 

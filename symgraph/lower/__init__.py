@@ -8,7 +8,7 @@ Nothing here knows an operator by name.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import ShapeError
@@ -16,7 +16,15 @@ from ..ir.form import node_form
 from ..ir.graph import Graph
 from ..ir.node import Node, Value
 from ..ir.op import Constant, Variable, recipe_of
-from ..ir.parts import cut_offsets, is_made, join_offsets, viewed
+from ..ir.parts import (
+    cut_offsets,
+    is_made,
+    is_shared,
+    join_offsets,
+    join_starts,
+    may_be_window,
+    viewed,
+)
 from ..ir.program import (
     Check,
     ConstantData,
@@ -37,11 +45,16 @@ from ..kernel.dims import Dim, DimVar
 from ..kernel.dtypes import as_dtype
 from ..kernel.in_place import in_place_positions
 from ..kernel.ir import Buffer, Kernel
+from ..kernel.transform.embed import Windows
 from .kernels import identifier, node_kernel
 from .loop import Place, loop_steps
 from .unread import without_unread
+from .windows import in_windows, windows_at
 
 __all__ = ["lower", "node_kernel"]
+
+OPEN_EXTENT = 64
+"""An open extent counts as this many where bytes are compared."""
 
 
 def lower(
@@ -72,6 +85,8 @@ class _Lowering:
         self.roots: set[Value] = set()
         self.homes: dict[Value, Home] = {}
         self.parts: dict[Node, list[Home]] = {}
+        self.starts: dict[Value, tuple[Dim, ...]] = {}
+        """Where a value begins that is a window of its buffer."""
         self.known: dict[Hashable, tuple[Kernel, tuple[int, ...]]] = {}
 
     def run(self, checks: tuple[Check, ...]) -> Program:
@@ -191,26 +206,48 @@ class _Lowering:
         while chain[-1] not in self.buffers and chain[-1] in self.homes:
             chain.append(self.homes[chain[-1]].join[0])
         for member in reversed(chain):
-            if member not in self.buffers:
-                home = self.homes.get(member)
-                inside = None if home is None else self.buffers[home.join[0]]
-                offset = 0 if home is None else home.offset
-                self.buffers[member] = self._buffer(member, inside, offset)
+            if member in self.buffers:
+                continue
+            home = self.homes.get(member)
+            if home is None:
+                self.buffers[member] = self._buffer(member)
+            elif home.start:
+                self.buffers[member] = self.buffers[home.join[0]]
+                self.starts[member] = self._start(home.join[0], home.start)
+            else:
+                inside = self.buffers[home.join[0]]
+                self.buffers[member] = self._buffer(member, inside, home.offset)
+
+    def _start(self, join: Value, start: Sequence[Dim]) -> tuple[Dim, ...]:
+        """Where in the buffer of a join a part begins; the join may be a window itself."""
+        around = self.starts.get(join, (0,) * len(start))
+        return tuple(dims.add(a, b) for a, b in zip(around, start, strict=True))
+
+    def _windows(self, value: Value) -> Windows:
+        """What of its buffer a value is; nothing where it is all of it."""
+        if value not in self.starts:
+            return ()
+        return windows_at(self.starts[value], value.type, self.buffers[value].type)
 
     def _fill(self, node: Node, parts: Sequence[Home]) -> None:
         """Copy what could not be written to its place in a join."""
-        offsets = join_offsets(node)
-        assert offsets is not None
+        offsets, starts = join_offsets(node), join_starts(node)
         placed = {home.position for home in parts}
-        for position, (value, offset) in enumerate(zip(node.inputs, offsets, strict=True)):
-            if position not in placed:
-                whole, type = self.buffers[node[0]], value.node.types[value.index]
-                name = f"{self.graph.names[node]}_part{position}"
-                part = ProgramBuffer(
-                    self.unique(name), type, whole.root.place, whole.root, name,
-                    str(node.origin), dims.add(whole.start, offset),
-                )  # fmt: skip
-                self._copy_step(self.buffers[value], part, name)
+        whole = self.buffers[node[0]]
+        for position, value in enumerate(node.inputs):
+            if position in placed:
+                continue
+            name = f"{self.graph.names[node]}_part{position}"
+            if starts is not None and (offsets is None or node[0] in self.starts):
+                start = self._start(node[0], starts[position])
+                self._copy_step(value, whole, name, windows_at(start, value.type, whole.type))
+                continue
+            assert offsets is not None
+            part = ProgramBuffer(
+                self.unique(name), value.type, whole.root.place, whole.root, name,
+                str(node.origin), dims.add(whole.start, offsets[position]),
+            )  # fmt: skip
+            self._copy_step(value, part, name)
 
     def _loop_outputs(self, node: Node) -> list[list[Place]]:
         """Where a loop's outputs belong; a last state that nothing reads is not copied out."""
@@ -227,7 +264,9 @@ class _Lowering:
             return HostStep(node, name, tuple(self.buffers[v] for v in node.inputs), outputs)
         kernel, used = self._kernel(node, name)
         arguments = (*(self.buffers[v] for v in used), *outputs)
-        return KernelStep(kernel, arguments, name, in_place_positions(kernel), node)
+        windows = [self._windows(v) for v in (*used, *node.values)]
+        step = KernelStep(kernel, arguments, name, in_place_positions(kernel), node)
+        return in_windows(step, windows)
 
     def _kernel(self, node: Node, name: str) -> tuple[Kernel, tuple[Value, ...]]:
         """The kernel of a node and what it reads; nodes that compute the same share it, under the
@@ -258,16 +297,19 @@ class _Lowering:
         """An output that is a variable, a constant or another output needs a copy."""
         type = value.node.types[value.index]
         target = ProgramBuffer(self.unique(label), type, "output", source=label)
-        self._copy_step(self.buffers[value], target, label)
+        self._copy_step(value, target, label)
         return target
 
-    def _copy_step(self, old: ProgramBuffer, new: ProgramBuffer, label: str) -> None:
-        shape, dtype = new.type.shape, as_dtype(new.type.dtype)
+    def _copy_step(
+        self, value: Value, new: ProgramBuffer, label: str, windows: Windows = ()
+    ) -> None:
+        shape, dtype = value.type.shape, as_dtype(value.type.dtype)
         assert shape is not None
         source, out = Buffer("x", shape, dtype), Buffer("y", shape, dtype)
         copied = compute(shape, lambda *i: source[i], name="y")
         kernel = loops.lower(identifier(f"copy_{label}"), (source,), ((out, copied),), label)
-        self.steps.append(KernelStep(kernel, (old, new), f"copy {label}"))
+        step = KernelStep(kernel, (self.buffers[value], new), f"copy {label}")
+        self.steps.append(in_windows(step, [self._windows(value), windows]))
 
     def _used_constants(self) -> tuple[ConstantData, ...]:
         """Numbers that became part of an expression need no place in memory."""
@@ -286,11 +328,12 @@ class _Lowering:
 @dataclass(frozen=True, slots=True)
 class Home:
     """Where a value is written: at byte `offset` of what `join` makes of its inputs, of which it is
-    that at `position`."""
+    that at `position`; as a window of it from index `start` on, where one is given."""
 
     join: Node
     position: int
-    offset: int
+    offset: int = 0
+    start: tuple[Dim, ...] = ()
 
 
 def _find_homes(graph: Graph, results: set[Value]) -> dict[Value, Home]:
@@ -301,23 +344,35 @@ def _find_homes(graph: Graph, results: set[Value]) -> dict[Value, Home]:
     """
     homes: dict[Value, Home] = {}
     for node in graph.nodes:
-        offsets = join_offsets(node)
-        if offsets is None:
-            continue
         found: dict[Value, Home] = {}
-        for position, (value, offset) in enumerate(zip(node.inputs, offsets, strict=True)):
-            made = viewed(value)
+        for made, home in _places(graph, node, homes):
             if made not in homes and made not in results and is_made(made):
-                found.setdefault(made, Home(node, position, offset))
+                found.setdefault(made, home)
         placed = sum(_nbytes(value) for value in found)
         if placed > 0 and 2 * placed >= _nbytes(node[0]):
             homes.update(found)
     return homes
 
 
+def _places(graph: Graph, node: Node, homes: Mapping[Value, Home]) -> Iterator[tuple[Value, Home]]:
+    """What a join could have written to its place: where parts lie together also what they are
+    views of, else what only kernels make and read."""
+    offsets, starts = join_offsets(node), join_starts(node)
+    if offsets is not None:
+        for position, (value, offset) in enumerate(zip(node.inputs, offsets, strict=True)):
+            yield viewed(value), Home(node, position, offset)
+    elif starts is not None and is_shared(graph, node):
+        # What has parts that lie together stays so: they may be read as views.
+        rigid = {home.join for home in homes.values() if not home.start}
+        for position, (value, start) in enumerate(zip(node.inputs, starts, strict=True)):
+            if value.node not in rigid and may_be_window(graph, value):
+                yield value, Home(node, position, start=start)
+
+
 def _nbytes(value: Value) -> int:
+    """An open extent counts as any number."""
     nbytes = value.type.nbytes
-    return nbytes if isinstance(nbytes, int) else 0
+    return int(dims.evaluate(nbytes, dict.fromkeys(dims.dim_vars(nbytes), OPEN_EXTENT)))
 
 
 def _closed(node: Node, index: int) -> TensorType:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from ..ir.program import KernelStep, Port, ProgramBuffer, Step
 from ..kernel.in_place import in_place_positions
 from .kernels import node_kernel
+from .windows import in_windows
 
 
 def without_unread(steps: Sequence[Step], outputs: Sequence[Port]) -> list[Step]:
@@ -48,8 +49,12 @@ def _narrowed(step: KernelStep, read: set[ProgramBuffer]) -> KernelStep | None:
     node = step.node
     assert node is not None
     name, origin = step.kernel.name, step.kernel.origin
-    values = dict(zip(node_kernel(node, name, origin)[1], step.reads, strict=True))
+    seen = step.windows or ((),) * len(step.arguments)
+    places = list(zip(step.arguments, seen, strict=True))
+    values = dict(zip(node_kernel(node, name, origin)[1], places, strict=False))
     kernel, used = node_kernel(node, name, origin, tuple(wanted))
-    written = [b for b, w in zip(step.writes, wanted, strict=True) if w]
-    arguments = (*(values[v] for v in used), *written)
-    return replace(step, kernel=kernel, arguments=arguments, in_place=in_place_positions(kernel))
+    written = [p for p, w in zip(places[len(step.reads) :], wanted, strict=True) if w]
+    arguments, windows = zip(*(values[v] for v in used), *written, strict=True)
+    positions = in_place_positions(kernel)
+    narrow = replace(step, kernel=kernel, arguments=arguments, in_place=positions, windows=())
+    return in_windows(narrow, windows)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..ir.live_ranges import may_overlap
-from ..ir.program import HostStep, Program, ProgramBuffer
+from ..ir.live_ranges import are_apart, may_overlap
+from ..ir.program import HostStep, KernelStep, Program, ProgramBuffer, Step
+from ..kernel.transform.embed import Windows
 
 
 def dependences(program: Program, settled: bool = True) -> tuple[frozenset[int], ...]:
@@ -22,33 +23,45 @@ def dependences(program: Program, settled: bool = True) -> tuple[frozenset[int],
     found: list[frozenset[int]] = []
     for number, step in enumerate(program.steps):
         before: set[int] = set()
-        reads = [(place.get(b.root, b.root), b) for b in step.reads]
-        writes = [(place.get(b.root, b.root), b) for b in step.writes]
-        for root, buffer in reads:
-            before.update(_users(writers, root, buffer))
-        for root, buffer in writes:
-            before.update(_users(writers, root, buffer))
-            before.update(_users(readers, root, buffer))
+        reads, writes = (
+            [(place.get(b.root, b.root), (b, seen)) for b, seen in side] for side in _sides(step)
+        )
+        for root, part in reads:
+            before.update(_users(writers, root, part))
+        for root, part in writes:
+            before.update(_users(writers, root, part))
+            before.update(_users(readers, root, part))
         if isinstance(step, HostStep):
             if last_host is not None:
                 before.add(last_host)
             last_host = number
-        for root, buffer in writes:
-            writers.setdefault(root, []).append((number, buffer))
-        for root, buffer in reads:
-            readers.setdefault(root, []).append((number, buffer))
+        for root, part in writes:
+            writers.setdefault(root, []).append((number, part))
+        for root, part in reads:
+            readers.setdefault(root, []).append((number, part))
         before.discard(number)
         found.append(frozenset(before))
     return tuple(found)
 
 
-_Uses = dict[ProgramBuffer, list[tuple[int, ProgramBuffer]]]
+_Part = tuple[ProgramBuffer, Windows]
+_Uses = dict[ProgramBuffer, list[tuple[int, _Part]]]
 
 
-def _users(uses: _Uses, root: ProgramBuffer, buffer: ProgramBuffer) -> list[int]:
-    """The steps that use bytes of a buffer, among those that use its place."""
+def _sides(step: Step) -> tuple[list[_Part], list[_Part]]:
+    """What the step reads and what it writes, each with the windows through which it sees it."""
+    if not isinstance(step, KernelStep) or not step.windows:
+        return [(b, ()) for b in step.reads], [(b, ()) for b in step.writes]
+    parts = list(zip(step.arguments, step.windows, strict=True))
+    return parts[: len(step.reads)], parts[len(step.reads) :]
+
+
+def _users(uses: _Uses, root: ProgramBuffer, part: _Part) -> list[int]:
+    """The steps that use bytes of a part, among those that use its place."""
+    buffer, seen = part
     return [
         number
-        for number, other in uses.get(root, ())
-        if buffer.is_whole or other.root is not buffer.root or may_overlap(other, buffer)
+        for number, (other, windows) in uses.get(root, ())
+        if (buffer.is_whole or other.root is not buffer.root or may_overlap(other, buffer))
+        and not (other is buffer and are_apart(windows, seen))
     ]

@@ -285,6 +285,8 @@ def followers(program: Program) -> dict[int, int]:
         if first == then or one is not root or other is not root:
             continue
         a, b = program.steps[first], program.steps[then]
+        if _sees_part(a, root) or _sees_part(b, root):
+            continue
         if _is_plain(a) and _is_plain(b) and a.writes == (root,) and root in b.reads:
             nbytes = root.type.nbytes
             if not isinstance(nbytes, int) or nbytes >= LEAST_BYTES:
@@ -294,6 +296,12 @@ def followers(program: Program) -> dict[int, int]:
 
 def _is_plain(step: Step) -> bool:
     return isinstance(step, KernelStep) and not step.fixed and not step.kernel.packings
+
+
+def _sees_part(step: Step, root: ProgramBuffer) -> bool:
+    """The step reads or writes windows of a buffer alone."""
+    windows = step.windows if isinstance(step, KernelStep) else ()
+    return any(seen and b is root for b, seen in zip(step.arguments, windows, strict=False))
 
 
 def _distinct(steps: Sequence[KernelStep]) -> list[KernelStep]:
@@ -361,6 +369,12 @@ def _joined(steps: Sequence[KernelStep], choice: BlockChoice) -> KernelStep:
         for parameter, argument in zip(step.kernel.params, step.arguments, strict=True)
     }
     kernel = blocks.kernel(last.kernel.name, last.kernel.origin)
+    seen = {
+        parameter: windows
+        for step in steps
+        for parameter, windows in zip(step.kernel.params, step.windows, strict=False)
+    }
+    windows = tuple(seen.get(b, ()) for b in kernel.params)
     return replace(
         last,
         kernel=kernel,
@@ -368,6 +382,7 @@ def _joined(steps: Sequence[KernelStep], choice: BlockChoice) -> KernelStep:
         label=" + ".join(step.label for step in steps),
         in_place=in_place_positions(kernel),
         before=tuple(n for step in steps for n in step.nodes)[:-1],
+        windows=windows if any(windows) else (),
     )
 
 

@@ -16,17 +16,24 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 from ..errors import MemoryPlanError
+from ..ir.memory_report import memory_report
 from ..ir.program import KernelStep, Program, ProgramBuffer, RepeatStep, Step
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
 from ..kernel.ir import Alloc, Block, For, If, Stmt, Store, Update
 from ..kernel.transform.drop_outputs import drop_outputs
-from .order_problem import dims_at
+from .order_problem import SAMPLE, dims_at
 from .order_steps import OrderSteps, eagerly, peak_of
 from .plan_memory import PlanMemory
 
 THRESHOLDS = 24
 """Spacings of checkpoints that are tried, in equal ratios."""
+
+MOST_PLANNED = 3
+"""Ways that are planned although their quick order does not fit."""
+
+MOST_NAMED = 6
+"""Values at the peak that are named where a budget cannot be met."""
 
 GUESS = 16
 """Trips of a loop of which nothing is known."""
@@ -53,7 +60,8 @@ class Recompute:
 
     def run(self, program: Program) -> Program:
         """Raises: MemoryPlanError, telling what was reached, where the budget is too small."""
-        whole = least = self._planned(program)
+        best = self._planned(program)
+        whole = _nbytes(best)
         if whole <= self.budget:
             return program
         program = eagerly(program, self.alignment)
@@ -64,20 +72,26 @@ class Recompute:
             found.append((cost, peak_of(changed, self.alignment)[1], changed))
         for _, peak, changed in sorted(found, key=lambda item: item[:2]):
             # The peak of an order is a lower bound of its plan: only what may fit is planned.
-            nbytes = self._planned(changed) if peak <= self.budget else peak
-            if nbytes <= self.budget:
+            if peak <= self.budget and _nbytes(self._planned(changed)) <= self.budget:
                 return changed
-            least = min(least, nbytes)
+        # The order that follows is searched for, and may be better than the quick one here.
+        for _, _, changed in sorted(found, key=lambda item: item[1::-1])[:MOST_PLANNED]:
+            planned = self._planned(changed)
+            if _nbytes(planned) <= self.budget:
+                return changed
+            best = min(best, planned, key=_nbytes)
         raise MemoryPlanError(
             f"program {program.name}: memory_budget={self.budget} bytes cannot be met by "
-            f"computing values again: it needs {whole} bytes, and {least} at the least"
+            f"computing values again: it needs {whole} bytes, and {_nbytes(best)} at the least\n"
+            f"{_holders(best)}\n"
+            f"  give memory_budget={_nbytes(best)} or more, or a smaller batch"
         )
 
-    def _planned(self, program: Program) -> int:
+    def _planned(self, program: Program) -> Program:
         for following in self.planning:
             program = following.run(program)
         assert program.plan is not None, "the last of the passes that follow plans the memory"
-        return dims_at(program.plan.nbytes)
+        return program
 
     def _choices(self, program: Program) -> list[tuple[int, frozenset[ProgramBuffer]]]:
         """(step, values to drop there): the waiting values but for checkpoints, spaced by bytes."""
@@ -105,6 +119,25 @@ class Recompute:
         cheap = [b for b in waiting if _iterations(_writer(program, b)) <= _elements(b)]
         dropped[frozenset(cheap)] = None
         return [(peak_step, choice) for choice in dropped if choice]
+
+
+def _nbytes(program: Program) -> int:
+    assert program.plan is not None
+    return dims_at(program.plan.nbytes)
+
+
+def _holders(program: Program) -> str:
+    """The values that a planned program has at its peak, the widest first, for people."""
+    report = memory_report(program, {v.name: SAMPLE for v in program.dims})
+    place = f", declared at {report.peak_origin}" if report.peak_origin else ""
+    lines = [f"  then alive in step {report.peak_step} ({report.peak_label}{place}):"]
+    for tensor in report.at_peak[:MOST_NAMED]:
+        origin = f", declared at {tensor.origin}" if tensor.origin else ""
+        lines.append(f"    {tensor.name}: {tensor.type}, {tensor.nbytes} bytes{origin}")
+    rest = report.at_peak[MOST_NAMED:]
+    if rest:
+        lines.append(f"    and {len(rest)} more of {sum(t.nbytes for t in rest)} bytes")
+    return "\n".join(lines)
 
 
 def _by_writer(program: Program, buffers: Sequence[ProgramBuffer]) -> list[list[ProgramBuffer]]:
@@ -157,14 +190,20 @@ def _repeatable(
         return None
     if any(len(writers[b]) != 1 or b.place != "arena" for b in wanted):
         return None
-    kernel, places = step.kernel, dict(zip(step.kernel.params, step.arguments, strict=True))
-    dropped = [b for b in kernel.outputs if places[b].root not in wanted]
-    if not dropped:
+    if all(b.root in wanted for b in step.writes):
         return step
-    narrow = drop_outputs(kernel, dropped)
-    written = [places[b].root for b in narrow.outputs]
-    if step.fixed or any(len(writers[b]) != 1 or b.place != "arena" for b in written):
+    if step.fixed or step.windows:
         return None
+    narrow = _narrowed(step, wanted)
+    if any(len(writers[b.root]) != 1 or b.root.place != "arena" for b in narrow.writes):
+        return None
+    return narrow
+
+
+def _narrowed(step: KernelStep, wanted: Collection[ProgramBuffer]) -> KernelStep:
+    """The step without what it writes besides, as far as that can be left out."""
+    kernel, places = step.kernel, dict(zip(step.kernel.params, step.arguments, strict=True))
+    narrow = drop_outputs(kernel, [b for b in kernel.outputs if places[b].root not in wanted])
     kept = [(s, t) for s, t in step.in_place
             if kernel.params[s] in narrow.params and kernel.params[t] in narrow.params]  # fmt: skip
     number = {b: n for n, b in enumerate(narrow.params)}
@@ -240,7 +279,18 @@ class _Recomputing:
             for buffer in step.writes:
                 if buffer.root in self.place:
                     self.overwritten.add(self.place[buffer.root])
-        return self.program.with_(steps=tuple(self.steps)), self.cost
+        return self.program.with_(steps=self._without_unread()), self.cost
+
+    def _without_unread(self) -> tuple[Step, ...]:
+        """What is made again before it is read at all is not made the first time."""
+        read = {b.root for step in self.steps for b in step.reads}
+        found: list[Step] = []
+        for step in self.steps:
+            if isinstance(step, KernelStep) and not (step.fixed or step.windows):
+                kept = [b.root for b in step.writes if b.root in read or b.root.place != "arena"]
+                step = _narrowed(step, kept) if 0 < len(kept) < len(step.writes) else step
+            found.append(step)
+        return tuple(found)
 
     def _make(self, wanted: ProgramBuffer) -> None:
         """Append the steps that make a dropped value again, those it needs first."""

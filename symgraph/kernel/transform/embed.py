@@ -3,7 +3,9 @@
     y[i] = x[i] + 1     ->     ys[t,i] = xs[t,i] + 1
 
 where y is ys at t and x is xs at t along the first axis; t may be any integer expression of named
-extents, such as the counter of a loop around the kernel.
+extents, such as the counter of a loop around the kernel.  A window keeps its axis:
+
+    y[i] = x[i] + 1     ->     ys[i+3] = x[i] + 1
 """
 
 from __future__ import annotations
@@ -21,17 +23,33 @@ Fixed = tuple[tuple[int, Dim], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """`extent` places from `start` on along an axis of the larger array."""
+
+    axis: int
+    start: Dim
+    extent: Dim
+
+
+Windows = tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
-    """Part of an array: what is left when some axes are held at a place."""
+    """Part of an array: what is left when some axes are held at a place, some seen in part."""
 
     whole: Buffer
-    fixed: Fixed
+    fixed: Fixed = ()
+    windows: Windows = ()
 
     def index(self, index: tuple[Dim, ...]) -> tuple[Dim, ...]:
         """The index in the whole array of an index in the slice."""
         held, rest = dict(self.fixed), iter(index)
         count = len(index) + len(held)
-        return tuple(held[axis] if axis in held else next(rest) for axis in range(count))
+        places = [held[axis] if axis in held else next(rest) for axis in range(count)]
+        for window in self.windows:
+            places[window.axis] = dims.add(places[window.axis], window.start)
+        return tuple(places)
 
 
 def embed(kernel: Kernel, slices: Mapping[Buffer, Slice]) -> Kernel:
@@ -45,7 +63,8 @@ def embed(kernel: Kernel, slices: Mapping[Buffer, Slice]) -> Kernel:
     )
     found = set(kernel.dims)
     for part in slices.values():
-        for extent in (*part.whole.shape, *(place for _, place in part.fixed)):
+        places = (*(place for _, place in part.fixed), *(w.start for w in part.windows))
+        for extent in (*part.whole.shape, *places):
             found.update(dims.dim_vars(extent))
     names = tuple(sorted(found, key=lambda v: v.name))
     return replace(kernel, inputs=inputs, outputs=outputs, dims=names, body=body)

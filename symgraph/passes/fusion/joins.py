@@ -10,7 +10,15 @@ from collections.abc import Mapping
 
 from ...ir.graph import Graph
 from ...ir.node import Node, Value
-from ...ir.parts import is_made, join_offsets, viewed
+from ...ir.parts import (
+    is_made,
+    is_shared,
+    join_offsets,
+    join_starts,
+    may_be_window,
+    viewed,
+)
+from .judge import weigh
 from .profile import Profile
 
 
@@ -22,12 +30,17 @@ def kept_joins(graph: Graph, known: Mapping[Node, Profile | None]) -> set[Node]:
     claimed: set[Value] = set()
     for node in graph.nodes:
         stored[node] = _is_stored(node, known[node], stored)
-        if join_offsets(node) is None or not _is_read_whole(graph, node, known):
+        together = join_offsets(node) is not None
+        if not together and (join_starts(node) is None or not is_shared(graph, node)):
+            continue
+        if not _is_read_whole(graph, node, known):
             continue
         made: dict[Value, int] = {}
         for value in node.inputs:
             source = viewed(value)
             is_free = source not in claimed and source not in results and is_made(source)
+            if not together and not (source is value and may_be_window(graph, value)):
+                continue
             if is_free and stored[source.node]:
                 made[source] = _nbytes(source)
         if 2 * sum(made.values()) >= _nbytes(node[0]) > 0:
@@ -65,5 +78,4 @@ def _is_read_whole(graph: Graph, node: Node, known: Mapping[Node, Profile | None
 
 
 def _nbytes(value: Value) -> int:
-    nbytes = value.type.nbytes
-    return nbytes if isinstance(nbytes, int) else 0
+    return weigh(value.type.nbytes)
