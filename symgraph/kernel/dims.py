@@ -23,6 +23,7 @@ from functools import lru_cache
 from typing import Any
 
 _serials = itertools.count()
+_set = object.__setattr__
 
 # What an expression holds, as bits: most questions about one are answered without walking it.
 OPEN, UNKNOWN, LOOP, COMPOUND, OTHER = 1, 2, 4, 8, 16
@@ -170,10 +171,10 @@ class _Binary(Atom):
     """Place of the class in the order of atoms."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_hash", hash((type(self).__name__, self.a, self.b)))
-        object.__setattr__(self, "_key", (self.order, sort_key(self.a), sort_key(self.b)))
-        object.__setattr__(self, "_bounds", None)
-        object.__setattr__(self, "holds", COMPOUND | _holds(self.a) | _holds(self.b))
+        _set(self, "_hash", hash((type(self).__name__, self.a, self.b)))
+        _set(self, "_key", (self.order, sort_key(self.a), sort_key(self.b)))
+        _set(self, "_bounds", None)
+        _set(self, "holds", COMPOUND | _holds(self.a) | _holds(self.b))
 
     def __hash__(self) -> int:
         return self._hash
@@ -298,7 +299,7 @@ class Sum(Symbolic):
 
     terms: tuple[tuple[Monomial, int], ...]
     constant: int
-    _hash: int = field(init=False, repr=False, compare=False)
+    _hash: int | None = field(init=False, repr=False, compare=False)
     holds: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -306,11 +307,13 @@ class Sum(Symbolic):
         for monomial, _ in self.terms:
             for atom in monomial:
                 held |= atom.holds
-        object.__setattr__(self, "_hash", hash((self.terms, self.constant)))
-        object.__setattr__(self, "holds", held)
+        _set(self, "_hash", None)
+        _set(self, "holds", held)
 
     def __hash__(self) -> int:
-        return self._hash
+        if self._hash is None:
+            _set(self, "_hash", hash((self.terms, self.constant)))
+        return self._hash  # type: ignore[return-value]
 
     def __reduce__(self) -> Any:
         return type(self), (self.terms, self.constant)
@@ -442,7 +445,8 @@ def product(dims: tuple[Dim, ...] | list[Dim]) -> Dim:
     """The product; 1 for none."""
     result: Dim = 1
     for dim in dims:
-        result = mul(result, dim)
+        both = isinstance(dim, int) and isinstance(result, int)  # nearly always
+        result = result * dim if both else mul(result, dim)
     return result
 
 
@@ -713,7 +717,7 @@ def _atom_bounds(atom: Atom, ranges: Ranges, known: dict[Dim, Interval] | None) 
         a, b = _bounds(atom.a, ranges, known), _bounds(atom.b, ranges, known)
         found = atom.interval(a, b)
         if known is None:
-            object.__setattr__(atom, "_bounds", found)
+            _set(atom, "_bounds", found)
         else:
             known[atom] = found
     return found

@@ -59,21 +59,29 @@ class Limits:
     """In how many parts the rest of a group may read its contraction (see kernel/parts.py)."""
 
 
+MOST_KNOWN = 1 << 14
+_known: dict[tuple[Limits, Hashable], bool] = {}
+"""What was judged of groups, by limits and signature: a network whose forms are tried a second time
+asks again about nearly all of its groups."""
+
+
 class Judge:
     """Judges groups; equal groups (repeated blocks of a network) are judged once."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._known: dict[Hashable, bool] = {}
 
     def approves(self, nodes: Sequence[Node], exported: Sequence[Value]) -> bool:
         """The nodes, in order, as one kernel that stores the exported values."""
-        key = _signature(nodes, exported)
-        if key is None:
+        signature = _signature(nodes, exported)
+        if signature is None:
             return self._judge(nodes, exported)
-        if key not in self._known:
-            self._known[key] = self._judge(nodes, exported)
-        return self._known[key]
+        key = self.limits, signature
+        if key not in _known:
+            if len(_known) >= MOST_KNOWN:
+                _known.clear()
+            _known[key] = self._judge(nodes, exported)
+        return _known[key]
 
     def _judge(self, nodes: Sequence[Node], exported: Sequence[Value]) -> bool:
         values, inputs = compose(nodes)
