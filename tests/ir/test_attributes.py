@@ -10,7 +10,9 @@ import pytest
 
 import symgraph as sg
 from symgraph.errors import AttributeValueError
+from symgraph.ir.op import Variable
 from symgraph.ir.serialize import from_json
+from symgraph.ops.convolution import Conv2d
 
 X = sg.var("x", ("N", 5))
 
@@ -40,6 +42,20 @@ class Shift(sg.Op):
         (lambda: sg.leaky_relu(X, np.float32("nan")), "leaky_relu: attribute slope is NaN"),
         (lambda: Shift(by=1.0)(X), "test_shift: attribute by must be an int, got float 1.0"),
         (
+            lambda: Conv2d(4, (3, 3), (1, 1), ((0, 0), (0, 1.5)), (1, 1))(
+                sg.var("x", (1, 3, 8, 8))
+            ),
+            "conv2d: attribute padding must be ((int, int), ...), got tuple ((0, 0), (0, 1.5))",
+        ),
+        (
+            lambda: Conv2d(4, (3, 3), (1, 1, 1), ((0, 0),) * 2, (1, 1))(sg.var("x", (1, 3, 8, 8))),
+            "conv2d: kernel_size must have 3 items, got (3, 3)",
+        ),
+        (
+            lambda: Variable("float32", "input", None)(),
+            "variable: attribute type must be TensorType, got str 'float32'",
+        ),
+        (
             lambda: Shift(scale="2")(X),
             "test_shift: attribute scale must be a number or None, got str '2'",
         ),
@@ -62,3 +78,33 @@ def test_files_are_checked_as_well() -> None:
     text = sg.linear(X, 3, name="fc").to_json().replace('"units": 3', '"units": 3.5')
     with pytest.raises(AttributeValueError, match="units must be an int, got float 3.5"):
         from_json(text)
+
+
+class Undecorated(sg.Op):
+    by: int = 1
+    name = "test_undecorated"
+
+    def infer_shape(self, u: Any, x: Any) -> tuple[Any, ...]:
+        return (x,)
+
+
+class Heir(Shift):
+    more: int = 2
+
+
+class OfItsOwn(sg.HostOp):
+    name = "test_of_its_own"
+
+    def __init__(self, by: int) -> None:
+        self.by = by
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        return x + self.by
+
+
+@pytest.mark.parametrize(
+    "build", [Undecorated, lambda: Undecorated(3), lambda: Heir(1)(X), lambda: OfItsOwn(3)(X)]
+)
+def test_a_class_without_the_decorator_is_told_so(build: Any) -> None:
+    with pytest.raises(AttributeValueError, match=r"put @dataclass\(frozen=True\) above `class"):
+        build()
