@@ -18,6 +18,7 @@ from .runtime import ENTRY
 ACCUMULATORS = 16
 READERS = 8
 ROUNDS = 400_000
+BURST, BURSTS = 20_000, 4
 
 FED_ROWS, FED_VECTORS = 6, 4
 """Accumulators of multiply-adds whose operands are loaded: rows that are broadcast, vectors."""
@@ -127,6 +128,18 @@ class Roof:
         nbytes = sum(a.nbytes for a in self.data)
         seconds = self._time(self.read, self.rounds, again) / again
         self.bytes_per_second = max(self.bytes_per_second, nbytes / seconds)
+
+    def burst(self) -> float:
+        """Multiply-adds in registers a second, counted twice, of one thread at this moment: the
+        best of a few short loops, as the first one after other code may run into wider vectors
+        being switched on."""
+        best = 0.0
+        for _ in range(BURSTS):
+            start = time.perf_counter()
+            self.peak(self.data[0].ctypes.data, self.out[0].ctypes.data, BURST, None)
+            seconds = time.perf_counter() - start
+            best = max(best, 2 * self.lanes * ACCUMULATORS * BURST / max(seconds, 1e-9))
+        return best
 
     def sustained(self, seconds: float) -> float:
         """Multiply-adds a second, counted twice, of one thread for about so long, their operands
