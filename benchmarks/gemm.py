@@ -5,9 +5,9 @@
 symgraph beside torch (oneDNN or MKL) and numpy (OpenBLAS), and beside the rate of multiply-adds in
 registers, measured in the same rounds; `sustained` is the rate of multiply-adds whose operands come
 from the nearest cache, for as long as the product takes: what is left of the peak over many
-milliseconds.  Rates are of least times; a processor that slows down when it is busy reaches the
-peak in short bursts alone, though, so that `beside` has for symgraph the median of every round
-against multiply-adds in registers just before and after it.  symgraph packs the right side when it
+milliseconds.  Rates are of least times; as a processor reaches its peak in short bursts alone,
+`beside` is for symgraph the median against multiply-adds in registers just before and after, for as
+long.  symgraph packs the right side when it
 compiles, and is called through `bind`; torch gets it as a plain operand and as the weight of a
 linear layer, and the better of the two counts.  Every result is checked against float64.
 """
@@ -110,15 +110,15 @@ def least(run: Run, seconds: float) -> float:
     return best
 
 
-def beside(run: Run, flops: float, roof: Roof) -> float:
-    """The rate of calls against that of multiply-adds in registers just before and after."""
-    before = roof.burst()
-    count, start = 0, time.perf_counter()
-    while count == 0 or time.perf_counter() < start + STRETCH / 4:
+def beside(run: Run, size: float, seconds: float, roof: Roof) -> float:
+    """The rate of calls against that of as long multiply-adds in registers before and after."""
+    count = max(1, round(STRETCH / 4 / seconds))
+    before = roof.in_registers(count * seconds)
+    start = time.perf_counter()
+    for _ in range(count):
         run()
-        count += 1
-    rate = count * flops / (time.perf_counter() - start)
-    return rate / (0.5 * (before + roof.burst()))
+    rate = count * 2 * size**3 / (time.perf_counter() - start)
+    return rate / (0.5 * (before + roof.in_registers(count * seconds)))
 
 
 def measure(sizes: list[int], rounds: int) -> tuple[list[dict[str, float]], float]:
@@ -138,7 +138,7 @@ def measure(sizes: list[int], rounds: int) -> tuple[list[dict[str, float]], floa
             again = max(1, int(STRETCH / row["symgraph"]))
             (own,) = runs["symgraph"]
             ratios[row["size"]] += [
-                beside(own, 2 * row["size"] ** 3, roof) for _ in range(min(BESIDES, again))
+                beside(own, row["size"], row["symgraph"], roof) for _ in range(min(BESIDES, again))
             ]
             rates = [roof.sustained(row["symgraph"]) for _ in range(again)]
             row["sustained"] = max(row.get("sustained", 0.0), *rates)

@@ -19,7 +19,9 @@ PAGE_BYTES = 2 << 20
 
 def aligned_bytes(nbytes: int, alignment: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Writable memory of `nbytes` bytes whose address is a multiple of `alignment`, a power of two
-    of at most 4096; in large pages as far as a quarter of each is filled.  What it holds is undefined.
+    of at most 4096; in large pages as far as a quarter of each is filled.
+
+    What it holds is undefined.
     """
     pages = (nbytes + 3 * PAGE_BYTES // 4) // PAGE_BYTES
     advice = getattr(mmap, "MADV_HUGEPAGE", None)

@@ -18,7 +18,6 @@ from .runtime import ENTRY
 ACCUMULATORS = 16
 READERS = 8
 ROUNDS = 400_000
-BURST, BURSTS = 20_000, 4
 
 FED_ROWS, FED_VECTORS = 6, 4
 """Accumulators of multiply-adds whose operands are loaded: rows that are broadcast, vectors."""
@@ -129,17 +128,13 @@ class Roof:
         seconds = self._time(self.read, self.rounds, again) / again
         self.bytes_per_second = max(self.bytes_per_second, nbytes / seconds)
 
-    def burst(self) -> float:
-        """Multiply-adds in registers a second, counted twice, of one thread at this moment: the
-        best of a few short loops, as the first one after other code may run into wider vectors
-        being switched on."""
-        best = 0.0
-        for _ in range(BURSTS):
-            start = time.perf_counter()
-            self.peak(self.data[0].ctypes.data, self.out[0].ctypes.data, BURST, None)
-            seconds = time.perf_counter() - start
-            best = max(best, 2 * self.lanes * ACCUMULATORS * BURST / max(seconds, 1e-9))
-        return best
+    def in_registers(self, seconds: float) -> float:
+        """Multiply-adds in registers a second, counted twice, of one thread for about so long."""
+        flops = 2 * self.lanes * ACCUMULATORS
+        rounds = max(1000, int(seconds * max(self.flops_per_second, 1e9) / self.threads / flops))
+        start = time.perf_counter()
+        self.peak(self.data[0].ctypes.data, self.out[0].ctypes.data, rounds, None)
+        return rounds * flops / max(time.perf_counter() - start, 1e-9)
 
     def sustained(self, seconds: float) -> float:
         """Multiply-adds a second, counted twice, of one thread for about so long, their operands

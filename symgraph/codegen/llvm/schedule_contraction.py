@@ -134,8 +134,8 @@ def _columns(found: Contraction, tile: Tile) -> Stmt:
 
 class Piece:
     """Part of an axis: where it starts, how many tile steps it has, what is left of the axis, and
-    the number of the tile.  `deeper` is the part of the second axis of rows; `opens` is where, along
-    an open axis, the part comes among the others."""
+    the number of the tile.  `deeper` is the part of the second axis of rows; `opens` says, along an
+    open axis, where the part comes among the others."""
 
     __slots__ = ("deeper", "left", "number", "opens", "start", "steps")
 
