@@ -3,16 +3,19 @@
 Numbers of numpy become Python's, so that extents and files hold one kind of number.  A value of
 another kind than declared, and NaN, are refused.
 
-The fields of an operator's class state the kind of each attribute; only those made of the plain
-kinds below are checked here.  What else an operator demands of its attributes it checks itself.
+The fields of an operator's class state the kind of each attribute, as annotations.  What else an
+operator demands of its attributes it checks itself.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import re
+import sys
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 
@@ -21,13 +24,12 @@ from ..errors import AttributeValueError
 if TYPE_CHECKING:
     from .op import Op
 
-_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
-    "int": ("an int", (int, np.integer)),
-    "float": ("a number", (int, float, np.integer, np.floating)),
-    "bool": ("a bool", (bool, np.bool_)),
-    "str": ("a string", (str,)),
-    "tuple[int, ...]": ("ints", (tuple,)),
-    "None": ("None", (type(None),)),
+_PLAIN: dict[Any, tuple[str, tuple[type, ...]]] = {
+    int: ("an int", (int, np.integer)),
+    float: ("a number", (int, float, np.integer, np.floating)),
+    bool: ("a bool", (bool, np.bool_)),
+    str: ("a string", (str,)),
+    NoneType: ("None", (NoneType,)),
 }
 
 
@@ -51,41 +53,68 @@ def _plain(value: Any) -> Any:
 
 def check_attributes(op: Op) -> None:
     """Raises: AttributeValueError naming the operator, the attribute, what is expected and got."""
-    kinds: dict[str, tuple[str, ...]] = {}
-    if dataclasses.is_dataclass(op):
-        kinds = _declared_kinds(type(op))
-    for key, value in op.attribute_items:
-        wanted = kinds.get(key)
-        if wanted is not None and not any(_fits(value, kind) for kind in wanted):
-            expected = " or ".join(_KINDS[kind][0] for kind in wanted)
+    kinds: dict[str, Any] = _declared_kinds(type(op)) if dataclasses.is_dataclass(op) else {}
+    for key, kind in kinds.items():
+        value = getattr(op, key)
+        if not _fits(value, kind):
             raise AttributeValueError(
-                f"{op.name}: attribute {key} must be {expected}, got {type(value).__name__} "
-                f"{value!r}"
+                f"{op.name}: attribute {key} must be {_spelled(kind)}, got "
+                f"{type(value).__name__} {value!r}"
             )
+    for key, value in op.attribute_items:
         is_nan = isinstance(value, (float, np.floating)) and math.isnan(value)
         if is_nan and key not in op.may_be_nan:
             raise AttributeValueError(f"{op.name}: attribute {key} is NaN")
 
 
-def _fits(value: Any, kind: str) -> bool:
-    if isinstance(value, (bool, np.bool_)):
-        return kind == "bool"
-    if kind == "tuple[int, ...]":
-        return isinstance(value, tuple) and all(_fits(item, "int") for item in value)
-    return isinstance(value, _KINDS[kind][1])
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of an annotated kind; True of annotations that say nothing of values."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is Literal:
+        return value in parts
+    if origin is tuple:
+        if parts[-1] is Ellipsis:
+            return isinstance(value, tuple) and all(_fits(item, parts[0]) for item in value)
+        return (
+            isinstance(value, tuple)
+            and len(value) == len(parts)
+            and all(_fits(item, part) for item, part in zip(value, parts, strict=True))
+        )
+    if isinstance(value, (bool, np.bool_)) and kind in _PLAIN:
+        return kind is bool
+    if kind in _PLAIN:
+        return isinstance(value, _PLAIN[kind][1])
+    return kind in (Any, object) or not isinstance(kind, type) or isinstance(value, kind)
+
+
+def _spelled(kind: Any) -> str:
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(_spelled(part) for part in parts)
+    if origin is Literal:
+        return " or ".join(map(repr, parts))
+    if origin is tuple:
+        items = ["..." if part is Ellipsis else _spelled(part) for part in parts]
+        return f"({', '.join(re.sub('^an? ', '', item) for item in items)})"
+    return _PLAIN[kind][0] if kind in _PLAIN else getattr(kind, "__name__", str(kind))
 
 
 @cache
-def _declared_kinds(cls: Any) -> dict[str, tuple[str, ...]]:
-    """The plain kinds of each attribute that has no others."""
-    result: dict[str, tuple[str, ...]] = {}
-    for field in dataclasses.fields(cls):
-        text = field.type if isinstance(field.type, str) else _spelled(field.type)
-        kinds = tuple(part.strip() for part in text.split("|"))
-        if all(kind in _KINDS for kind in kinds):
-            result[field.name] = kinds
-    return result
+def _declared_kinds(cls: Any) -> dict[str, Any]:
+    """The kind of each attribute whose annotation can be read.
 
-
-def _spelled(annotation: Any) -> str:
-    return annotation.__name__ if type(annotation) is type else str(annotation)
+    Names that a module imports for type checkers alone are not there to be read.
+    """
+    result: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        names = vars(sys.modules[base.__module__]) if base.__module__ in sys.modules else {}
+        for name, annotation in vars(base).get("__annotations__", {}).items():
+            try:
+                kind = eval(annotation, dict(names)) if isinstance(annotation, str) else annotation
+            except (NameError, AttributeError, TypeError, SyntaxError):
+                kind = Any
+            result[name] = NoneType if kind is None else kind
+    fields = {field.name for field in dataclasses.fields(cls)}
+    return {name: kind for name, kind in result.items() if name in fields and kind is not Any}

@@ -356,7 +356,7 @@ class _Reader:
 
 def _new_serials(count: int, of_nodes: bool) -> list[int]:
     """Numbers greater than every one so far, in order."""
-    return [next_serial() if of_nodes else next(dims._serials) for _ in range(count)]
+    return [next_serial() if of_nodes else dims.next_serial() for _ in range(count)]
 
 
 _KINDS: dict[str, Callable[[_Reader, Any], Any]] = {

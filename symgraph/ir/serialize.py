@@ -15,28 +15,24 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import FormatError, UserError
+from ..errors import FormatError
 from ..files import write_atomic
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar, Unknown
 from ..kernel.dtypes import DType, as_dtype
-from .attributes import check_attributes
-from .graph import Graph, make_node
+from .deserialize import FORMAT, VERSION, from_data
+from .graph import Graph
 from .initializer import Initializer
-from .node import Node, Value, next_serial
-from .op import Op, Opaque
-from .origin import Origin
-from .registry import registry
+from .node import Node
+from .op import Op
 from .tensor_type import TensorType
 
-FORMAT = "symgraph.graph"
-VERSION = 1
 _BINARY = {"//": dims.FloorDiv, "%": dims.Mod, "min": dims.Minimum, "max": dims.Maximum}
 
 
@@ -83,23 +79,6 @@ def to_data(graph: Graph) -> dict[str, Any]:
         "outputs": [[number[v.node], v.index] for v in graph.outputs],
         "updates": [[name, number[v.node], v.index] for name, v in graph.updates],
     }
-
-
-def from_data(data: Any) -> Graph:
-    """The graph of `to_data`."""
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise FormatError(f'not a graph: expected an object with "format": {FORMAT!r}')
-    version = data.get("version")
-    if version != VERSION:
-        raise FormatError(
-            f"graph format version {version!r} cannot be read; this release reads version {VERSION}"
-        )
-    try:
-        return _Reader(data["nodes"]).graph(data["outputs"], data.get("updates", []))
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise FormatError(f"damaged graph: {type(error).__name__}: {error}") from error
 
 
 def _node_data(
@@ -180,128 +159,3 @@ class _Writer:
             if isinstance(dim, kind):
                 return {symbol: [self.dim(c) for c in dim.children()]}
         raise FormatError(f"the extent {dim} cannot be written as JSON")
-
-
-class _Reader:
-    """Decodes nodes in order."""
-
-    def __init__(self, entries: Sequence[Any]) -> None:
-        self.entries = entries
-        self.unknown: dict[int, Unknown] = {}
-        self.nodes: list[Node] = []
-        self.serials = [next_serial() for _ in entries]
-
-    def graph(self, outputs: Sequence[Any], updates: Sequence[Any]) -> Graph:
-        for position, entry in enumerate(self.entries):
-            self.nodes.append(self._node(position, entry))
-        values = [self.nodes[n][i] for n, i in outputs]
-        return Graph(values, [(name, self.nodes[n][i]) for name, n, i in updates])
-
-    def _node(self, position: int, entry: Mapping[str, Any]) -> Node:
-        inputs = []
-        for number, index in entry["inputs"]:
-            if not 0 <= number < position:
-                raise FormatError(
-                    f"node {position} ({entry.get('op')}) reads node {number}, which "
-                    f"does not come before it: a graph has no cycles"
-                )
-            inputs.append(Value(self.nodes[number], index))
-        types = tuple(self.decode(t) for t in entry["types"])
-        attributes = {k: self.decode(v) for k, v in entry["attributes"].items()}
-        op = self._op(position, entry["op"], attributes, len(types))
-        if not isinstance(op, Opaque):
-            check_attributes(op)
-            op.check_attributes()
-        origin = Origin(*entry["origin"]) if "origin" in entry else Origin("", 0)
-        extra = tuple((k, self.decode(v)) for k, v in entry.get("extra", {}).items())
-        serial = self.serials[entry["order"]]
-        scope = entry.get("scope", "")
-        if op.is_variable or isinstance(op, Opaque):
-            return Node(op, tuple(inputs), types, entry["name"], origin, scope, extra, serial)
-        return make_node(op, tuple(inputs), entry["name"], origin, scope, extra, serial)
-
-    @staticmethod
-    def _op(position: int, name: str, attributes: dict[str, Any], count: int) -> Op:
-        if name not in registry or any(isinstance(v, Opaque) for v in attributes.values()):
-            return Opaque(name, tuple(attributes.items()), count)
-        try:
-            return registry.get(name)(**attributes)
-        except TypeError as error:
-            raise FormatError(
-                f"node {position}: operator {name!r} does not take the attributes "
-                f"{', '.join(attributes)}: {error}"
-            ) from None
-
-    def decode(self, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        match value["$"]:
-            case "float":
-                return float(value["value"])
-            case "tuple":
-                return tuple(self.decode(v) for v in value["items"])
-            case "list":
-                return [self.decode(v) for v in value["items"]]
-            case "dict":
-                return {k: self.decode(v) for k, v in value["items"]}
-            case "dtype":
-                return as_dtype(value["name"])
-            case "op":
-                attributes = {k: self.decode(v) for k, v in value["attributes"].items()}
-                return self._op(-1, value["name"], attributes, 1)
-            case "type":
-                shape = value["shape"]
-                dtype = value["dtype"]
-                known = None if shape is None else tuple(self.dim(d) for d in shape)
-                return TensorType(known, None if dtype is None else as_dtype(dtype))
-            case "dim":
-                return self.dim(value["value"])
-            case "array":
-                return _array(value)
-            case "graph":
-                return from_data(value["value"])
-            case "initializer":
-                fields = {k: self.decode(v) for k, v in value["fields"].items()}
-                return _initializer(value["name"])(**fields)
-            case kind:
-                raise FormatError(f"unknown kind of attribute value {kind!r}")
-
-    def dim(self, data: Any) -> Dim:
-        if isinstance(data, int):
-            return data
-        if isinstance(data, str):
-            return DimVar(data)
-        ((symbol, rest),) = [(k, v) for k, v in data.items() if k != "constant"]
-        if symbol == "?":
-            return self.unknown.setdefault(rest, Unknown("?"))
-        if symbol == "+":
-            total: Dim = data["constant"]
-            for factor, atoms in rest:
-                product = dims.product([self.dim(a) for a in atoms])
-                total = dims.add(total, dims.mul(product, factor))
-            return total
-        a, b = (self.dim(d) for d in rest)
-        build = {"//": dims.floordiv, "%": dims.mod, "min": dims.minimum, "max": dims.maximum}
-        return build[symbol](a, b)
-
-
-def _array(value: Mapping[str, Any]) -> Any:
-    raw = base64.b64decode(value["data"], validate=True)
-    dtype = as_dtype(value["dtype"]).numpy
-    shape = tuple(value["shape"])
-    expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    if len(raw) != expected:
-        raise FormatError(f"an array of {dtype} {shape} needs {expected} bytes, got {len(raw)}")
-    array = np.frombuffer(raw, dtype).reshape(shape)
-    array.flags.writeable = False
-    return array
-
-
-def _initializer(name: str) -> type[Initializer]:
-    stack = [Initializer]
-    while stack:
-        cls = stack.pop()
-        if cls.__name__ == name:
-            return cls
-        stack.extend(cls.__subclasses__())
-    raise FormatError(f"unknown initialiser {name!r}")

@@ -9,7 +9,7 @@
     Tensor = Buffer(name, shape, dtype, scope) | Compute(shape, axes, body)   (see compute.py)
     Kernel = name, inputs, outputs, dims, body
 
-Indices are integer expressions (`dims.py`); an index read from data is the atom `DataIndex`, which
+Indices are integer expressions (`dims`); an index read from data is the atom `DataIndex`, which
 is clamped into the axis, so that no data can make a kernel leave its buffers.  `Select` is lazy: a
 load in a branch may lie out of bounds wherever that branch is not taken.  Expressions compare by
 identity and may be shared; every walk remembers what it has seen.
@@ -247,7 +247,7 @@ class DataIndex(Atom):
 
     value: Expr
     extent: Dim
-    serial: int = field(default_factory=lambda: next(dims._serials))
+    serial: int = field(default_factory=dims.next_serial)
     holds = dims.OTHER
 
     @property

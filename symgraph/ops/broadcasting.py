@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -187,7 +187,7 @@ class BroadcastTo(Op):
     Dtypes: any, kept.
     """
 
-    shape: tuple[Any, ...]
+    shape: tuple[Dim, ...]
     name = "broadcast_to"
     samples = Samples(
         lambda cls: (
@@ -216,7 +216,7 @@ class BroadcastTo(Op):
         return ins[0] if ins[0].shape == self.shape else None
 
     def reference(self, x: Array) -> Any:
-        return np.broadcast_to(x, self.shape)
+        return np.broadcast_to(x, cast("tuple[int, ...]", self.shape))
 
 
 @register

@@ -27,7 +27,7 @@ from .convolution_gradients import (
 from .convolution_parts import (
     Convolution,
 )
-from .windows import Padding, Sizes, pad_array, paddings, sizes
+from .windows import Padding, Sizes, check_windows, pad_array, paddings, sizes
 
 if TYPE_CHECKING:
     from ..ir.infer import ShapeView, Unifier
@@ -60,6 +60,7 @@ class _Conv(CompositeOp):
 
     def check_attributes(self) -> None:
         check_channels(self)
+        check_windows(self)
 
     def infer_shape(
         self, u: Unifier, x: ShapeView, weight: ShapeView, bias: ShapeView | None = None

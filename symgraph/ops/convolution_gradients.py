@@ -26,7 +26,7 @@ from .convolution_parts import (
     relate_channels,
 )
 from .convolution_phases import Interleave, PhaseWeights
-from .windows import Padding, Sizes, pad_array, pad_spatial, pick, window_extents
+from .windows import Padding, Sizes, check_windows, pad_array, pad_spatial, pick, window_extents
 
 if TYPE_CHECKING:
     from ..ir.infer import ShapeView, Unifier
@@ -106,6 +106,9 @@ class ConvolutionInputGradient(CompositeOp):
     name = "convolution_input_gradient"
     no_gradient = ("x",)
 
+    def check_attributes(self) -> None:
+        check_windows(self)
+
     def infer_shape(
         self, u: Unifier, g: ShapeView, weight: ShapeView, x: ShapeView
     ) -> tuple[Any, ...]:
@@ -159,6 +162,9 @@ class ConvolutionWeightGradient(CompositeOp):
     groups: int = 1
     name = "convolution_weight_gradient"
     no_gradient = ("weight",)
+
+    def check_attributes(self) -> None:
+        check_windows(self)
 
     def infer_shape(
         self, u: Unifier, x: ShapeView, g: ShapeView, weight: ShapeView

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ..ir.registry import register
 from ..ir.sample import Sample, Samples
 from ..ir.symbol import Symbol
 from ..kernel.compute import Compute, Tensor, compute
+from ..kernel.dims import Dim
 from ..kernel.dtypes import as_dtype
 from ..kernel.ir import call, const, where
 from .base import (
@@ -102,7 +103,7 @@ class OnesLike(FullLike):
 class Full(Op):
     """y = one value everywhere.   Shapes: -> y `shape`, of ints and names.   Dtypes: `dtype`."""
 
-    shape: tuple[Any, ...]
+    shape: tuple[Dim, ...]
     value: float = 0.0
     dtype: str = "float32"
     name = "full"
@@ -212,8 +213,8 @@ class Eye(Op):
     Shapes: -> y [rows, columns].   Dtypes: `dtype`.
     """
 
-    rows: Any
-    columns: Any
+    rows: Dim
+    columns: Dim
     k: int = 0
     dtype: str = "float32"
     name = "eye"
@@ -245,7 +246,9 @@ class Eye(Op):
         return ()
 
     def reference(self) -> Any:
-        return np.eye(self.rows, self.columns, self.k, as_dtype(self.dtype).numpy)
+        return np.eye(
+            cast(int, self.rows), cast(int, self.columns), self.k, as_dtype(self.dtype).numpy
+        )
 
 
 class _Triangle(Op):

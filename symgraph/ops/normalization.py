@@ -105,13 +105,15 @@ class BatchNorm(CompositeOp):
         parts: list[Symbol] = []
         by_gamma: Symbol | None = None
         by_beta: Symbol | None = None
+        one = 1.0 / ElementCount(axes, others=False)(x)
         if g is not None:
-            scaled = g * per_channel(gamma, rank)
-            parts.append(standardise_gradient(scaled, standard, inverse, axes))
+            # gamma leaves the sums, which are then those of gamma's and beta's own gradients.
             by_gamma = make("sum", g * standard, axis=axes)
             by_beta = make("sum", g, axis=axes)
+            spread = per_channel(by_beta * one, rank) + standard * per_channel(by_gamma * one, rank)
+            parts.append(per_channel(gamma, rank) * inverse * (g - spread))
         # The moving averages are seldom differentiated, but they depend on x too.
-        share = (1.0 - self.momentum) / ElementCount(axes, others=False)(x)
+        share = (1.0 - self.momentum) * one
         if to_mean is not None:
             parts.append(make("broadcast_like", per_channel(to_mean * share, rank), x))
         if to_var is not None:

@@ -18,7 +18,7 @@ from ..kernel.dims import Dim
 from ..kernel.dtypes import int32
 from ..kernel.ir import as_expr, const
 from .base import Array
-from .windows import Padding, Sizes, paddings, pick, sizes, windows
+from .windows import Padding, Sizes, check_windows, paddings, pick, sizes, windows
 
 if TYPE_CHECKING:
     from ..ir.infer import ShapeView, Unifier
@@ -34,6 +34,7 @@ class PoolingWindows(Op):
     ceil_mode: bool = False
 
     def check_attributes(self) -> None:
+        check_windows(self)
         for axis, (k, pad) in enumerate(zip(self.kernel_size, self.padding, strict=True)):
             if max(pad) >= k:
                 raise AttributeValueError(

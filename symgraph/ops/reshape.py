@@ -32,7 +32,7 @@ class Reshape(View):
     Shapes: x [*s] -> y of the same number of elements.   Dtypes: any, kept.
     """
 
-    shape: tuple[Any, ...]
+    shape: tuple[Dim | str, ...]
     name = "reshape"
     samples = Samples(
         lambda cls: (

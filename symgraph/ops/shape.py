@@ -120,7 +120,7 @@ class ExpandDims(View):
     Shapes: x [*s] -> y with 1 at each of `axis`.   Dtypes: any, kept.
     """
 
-    axis: Any
+    axis: int | tuple[int, ...]
     name = "expand_dims"
     samples = Samples(
         lambda cls: (

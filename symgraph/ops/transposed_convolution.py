@@ -23,7 +23,7 @@ from .convolution_gradients import (
     convolve,
     spread,
 )
-from .windows import Padding, Sizes, sizes
+from .windows import Padding, Sizes, check_windows, sizes
 
 if TYPE_CHECKING:
     from ..ir.infer import ShapeView, Unifier
@@ -45,6 +45,7 @@ class _ConvTranspose(CompositeOp):
 
     def check_attributes(self) -> None:
         check_channels(self)
+        check_windows(self)
         for extra, s in zip(self.output_padding, self.stride, strict=True):
             if extra >= s:
                 raise AttributeValueError(

@@ -30,6 +30,23 @@ def sizes(value: Any, rank: int, what: str, least: int = 1) -> Sizes:
     return tuple(int(i) for i in items)
 
 
+def check_windows(op: Any) -> None:
+    """Every attribute of sliding windows has an item for each spatial axis, and none is too small.
+
+    Raises: AttributeValueError.
+    """
+    rank = len(op.stride)
+    kinds = {"stride": 1, "kernel_size": 1, "dilation": 1, "padding": 0, "output_padding": 0}
+    for what, least in kinds.items():
+        value = getattr(op, what, None)
+        if value is None:
+            continue
+        if len(value) != rank:
+            raise AttributeValueError(f"{op.name}: {what} must have {rank} items, got {value!r}")
+        if any(min(item) < least if what == "padding" else item < least for item in value):
+            raise AttributeValueError(f"{op.name}: {what} must be at least {least}, got {value!r}")
+
+
 def paddings(value: Any, rank: int, what: str, kernel: Sizes | None, stride: Sizes,
              dilation: Sizes) -> Padding:  # fmt: skip
     """(before, after) for every spatial axis, from an int, ints, pairs, "same" or "valid".

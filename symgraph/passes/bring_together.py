@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..ir.program import Program, ProgramBuffer, Step
-from ..kernel import dims
 from .block_estimates import weigh
 from .fuse_over_blocks import followers
 
@@ -47,9 +46,8 @@ def _before(program: Program) -> dict[int, int]:
     """For a step, the one that is to stand directly before it."""
     sizes: dict[int, list[tuple[int, int]]] = {}
     for step, reader in followers(program).items():
-        nbytes = dims.product([weigh(b.type.nbytes) for b in program.steps[step].writes])
-        assert isinstance(nbytes, int)
-        sizes.setdefault(reader, []).append((nbytes, step))
+        (made,) = program.steps[step].writes
+        sizes.setdefault(reader, []).append((weigh(made.type.nbytes), step))
     writers = _writers(program.steps)
     chosen: dict[int, int] = {}
     for reader in sorted(sizes):

@@ -223,10 +223,13 @@ class _Fusion:
         """The cycles and the best sizes of the steps from one on as one; None where they are
         better apart."""
         estimates, steps = self.estimates, chains.steps[start:]
-        key = tuple(
+        # Of two operands of one shape either may be the one that the step before makes.
+        reads = tuple(b.arguments.index(a.writes[0]) for a, b in pairwise(steps))
+        kernels = tuple(
             (estimates.text(s.kernel), tuple(b.root.place == "constant" for b in s.arguments))
             for s in steps
         )
+        key = reads, kernels
         if key not in self.known:
             self.known[key] = tuple(self._choices(steps, chains.chain(start)))
         values = [self.worth.get(step.writes[0].root, 0.0) for step in steps[:-1]]

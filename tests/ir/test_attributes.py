@@ -10,7 +10,9 @@ import pytest
 
 import symgraph as sg
 from symgraph.errors import AttributeValueError
+from symgraph.ir.op import Variable
 from symgraph.ir.serialize import from_json
+from symgraph.ops.convolution import Conv2d
 
 X = sg.var("x", ("N", 5))
 
@@ -39,6 +41,20 @@ class Shift(sg.Op):
         (lambda: sg.leaky_relu(X, float("nan")), "leaky_relu: attribute slope is NaN"),
         (lambda: sg.leaky_relu(X, np.float32("nan")), "leaky_relu: attribute slope is NaN"),
         (lambda: Shift(by=1.0)(X), "test_shift: attribute by must be an int, got float 1.0"),
+        (
+            lambda: Conv2d(4, (3, 3), (1, 1), ((0, 0), (0, 1.5)), (1, 1))(
+                sg.var("x", (1, 3, 8, 8))
+            ),
+            "conv2d: attribute padding must be ((int, int), ...), got tuple ((0, 0), (0, 1.5))",
+        ),
+        (
+            lambda: Conv2d(4, (3, 3), (1, 1, 1), ((0, 0),) * 2, (1, 1))(sg.var("x", (1, 3, 8, 8))),
+            "conv2d: kernel_size must have 3 items, got (3, 3)",
+        ),
+        (
+            lambda: Variable("float32", "input", None)(),
+            "variable: attribute type must be TensorType, got str 'float32'",
+        ),
         (
             lambda: Shift(scale="2")(X),
             "test_shift: attribute scale must be a number or None, got str '2'",

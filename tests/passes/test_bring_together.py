@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,18 @@ def test_small_ones_stay(extent: int) -> None:
     a, b, c = (sg.var(n, (extent, extent)) for n in "abc")
     program = naive(sg.matmul(sg.matmul(a, b), sg.exp(c)))
     assert BringTogether().run(program) is program
+
+
+def test_what_a_step_in_between_changes_does_not_wait() -> None:
+    """The second step writes into what the first one reads."""
+    program = naive(between())
+    first, second, third = program.steps
+    (a, _) = first.reads
+    second = replace(
+        second, arguments=tuple(a if b in second.writes else b for b in second.arguments)
+    )
+    program = program.with_(steps=(first, second, third))
+    assert order(BringTogether().run(program)) == ["scores", "values", "mixed"]
 
 
 def test_the_results_are_the_same() -> None:

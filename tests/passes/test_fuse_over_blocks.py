@@ -172,3 +172,16 @@ def test_attention_keeps_a_block_of_rows_of_its_scores(values: bool) -> None:
     np.testing.assert_array_equal(blocks(*given), apart(*given))
     truth = sg.compile(net, target="interp")(*given)
     np.testing.assert_allclose(blocks(*given), truth, rtol=1e-5, atol=1e-6)
+
+
+def test_which_operand_a_kernel_reads_is_part_of_the_choice() -> None:
+    """Two chains of equal kernels; only in the first is a block of rows enough for the last."""
+    n = 256
+    a, d = (sg.var(name, (2, n, 16), "float32") for name in "ad")
+    b, c = sg.var("b", (2, 16, n), "float32"), sg.var("c", (2, n, n), "float32")
+    left = sg.matmul(sg.softmax(sg.matmul(a, b)), c, name="left")
+    right = sg.matmul(c, sg.softmax(sg.matmul(d, b)), name="right")
+    alone, after = sg.compile(right), sg.compile(sg.group(left, right))
+    assert steps(alone)[-1] == "right"
+    assert steps(after)[-1] == "right"
+    assert any(k.over_blocks for k in after.program.kernels)

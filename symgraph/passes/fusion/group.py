@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...ir.graph import Graph
@@ -28,6 +28,8 @@ class Group:
     contracts: bool = False
     members: set[Node] = field(default_factory=set)
     external: dict[Node, None] = field(default_factory=dict)
+    leaves: set[Node] = field(default_factory=set)
+    """The variables and constants that it reads."""
     depth: dict[Node, int] = field(default_factory=dict)
     first: int = 0
     last: int = 0
@@ -76,16 +78,23 @@ class Dependencies:
             if self.is_needed(value, members)
         ]
 
-    def is_needed(self, value: Value, members: set[Node]) -> bool:
-        """A value is a result, or read outside; a view of it stands for its own readers."""
+    def is_needed(
+        self, value: Value, members: set[Node], reads: Callable[[Node, int], bool] | None = None
+    ) -> bool:
+        """A value is a result, or read outside; a view of it stands for its own readers.
+
+        `reads` tells of a node and the number of an input whether it counts as read.
+        """
         stack: list[tuple[Value, tuple[Node, ...]]] = [(value, (value.node,))]
         while stack:
             current, chain = stack.pop()
             if current in self.results:
                 return True
-            for user, _ in self.graph.users.get(current, ()):
+            for user, number in self.graph.users.get(current, ()):
                 if user.op.is_view:
                     stack.append((user[0], (*chain, user)))
+                elif reads is not None and not reads(user, number):
+                    continue
                 elif self._reads_from_outside(user, chain, members):
                     return True
         return False

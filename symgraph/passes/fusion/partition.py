@@ -76,6 +76,7 @@ class Partition:
         at = self.position[node]
         group = Group([node], members={node}, first=at, last=at)
         group.external = {v.node: None for v in node.inputs if not _is_leaf(v.node)}
+        group.leaves = {v.node for v in node.inputs if _is_leaf(v.node) and literal(v) is None}
         if profile is not None:
             shapes = {t.shape for t in node.types}
             group.domain = node.types[0].shape
@@ -113,7 +114,7 @@ class Partition:
         if max(depth.values()) > MAX_DEPTH:
             return False
         # Buffers add up along a chain of easy steps, so many of them are a matter for the judge.
-        if not easy or len(a.external) + len(b.external) > MAX_BUFFERS // 2:
+        if not easy or _buffers_read(a) + _buffers_read(b) > MAX_BUFFERS // 2:
             members = a.members | b.members | set(views)
             nodes = in_order(members, self.position)
             if not self.judge.approves(nodes, self.dependencies.exported(nodes, members)):
@@ -178,6 +179,7 @@ class Partition:
         a.contracts = a.contracts or b.contracts
         a.domain = b.domain
         a.members |= b.members
+        a.leaves |= b.leaves
         a.members.update(views)
         a.nodes = [*a.nodes, *b.nodes] if follows else in_order(a.members, self.position)
         new = {**b.external, **{v.node: None for view in views for v in view.inputs}}
@@ -250,6 +252,8 @@ class Partition:
         cone = self._cheap_cone(value, home) if readers else None
         if cone is None or not self._saves_bytes(value, cone, home, readers):
             return
+        if self._lengthened(cone, home, readers) > weigh(value.type.nbytes):
+            return
         trials = [in_order({*g.members, *cone}, self.position) for g in readers]
         for group, nodes in zip(readers, trials, strict=True):
             if len(nodes) > MAX_NODES or not self._may_take(group, nodes):
@@ -278,7 +282,8 @@ class Partition:
         return [g for g in found if g is not home]
 
     def _cheap_cone(self, value: Value, home: Group) -> list[Node] | None:
-        """The nodes of the group that make a value, when they are few, cheap and elementwise."""
+        """The nodes of the group that make a value from what the group reads or stores besides,
+        when they are few, cheap and elementwise."""
         cone: dict[Node, None] = {}
         stack = [value.node]
         total = 0
@@ -296,8 +301,20 @@ class Partition:
                 total += profile.flops
             if total > CHEAP_FLOPS:
                 return None
-            stack.extend(v.node for v in node.inputs if v.node in home.members)
+            stack.extend(
+                v.node
+                for v in node.inputs
+                if v.node in home.members and not self._is_stored(v, home)
+            )
         return in_order(cone, self.position)
+
+    def _is_stored(self, value: Value, home: Group) -> bool:
+        """Elements of the value are read outside its group, not its shape alone."""
+        return self.dependencies.is_needed(value, home.members, self._reads_elements)
+
+    def _reads_elements(self, user: Node, number: int) -> bool:
+        profile = self.known.get(user)
+        return profile is None or number in profile.read
 
     def _saves_bytes(
         self, value: Value, cone: Sequence[Node], home: Group, readers: Sequence[Group]
@@ -316,6 +333,22 @@ class Partition:
         if inside >= home.members:
             saved += sum(weigh(s.type.nbytes) for s in sources)
         return spent < saved
+
+    def _lengthened(self, cone: Sequence[Node], home: Group, readers: Sequence[Group]) -> int:
+        """Bytes of what the group stores that have to wait for the readers, and would not else."""
+        last = max(g.last for g in readers)
+        sources = {v for n in cone for v in n.inputs if v.node in home.members - set(cone)}
+        return sum(weigh(v.type.nbytes) for v in sources if self._last_read(v, home) < last)
+
+    def _last_read(self, value: Value, home: Group) -> int:
+        """The end of the last group that reads a value from outside its own, through views too."""
+        last, stack = home.last, [value]
+        while stack:
+            for user, _ in self.graph.users.get(stack.pop(), ()):
+                if user.op.is_view:
+                    stack += user.values
+                last = max([last, *(g.last for g in self.dependencies.homes.get(user, ()))])
+        return last
 
     def _may_take(self, group: Group, nodes: list[Node]) -> bool:
         exported = self.dependencies.exported(group.nodes, group.members)
@@ -359,6 +392,10 @@ class Partition:
 
 def _is_leaf(node: Node) -> bool:
     return node.is_variable or isinstance(node.op, Constant)
+
+
+def _buffers_read(group: Group) -> int:
+    return len(group.external) + len(group.leaves)
 
 
 def _is_leaf_literal(value: Value) -> bool:
