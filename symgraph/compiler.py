@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from .codegen.content import package_digest
 from .codegen.executable import Executable
 from .codegen.interp.evaluate import Evaluator
+from .codegen.native import NativeEngine
 from .codegen.program_store import ProgramStore, store_for
 from .codegen.target import Built, StorableTarget, Target, find_target
 from .errors import InputError, ShapeError, TargetError
@@ -33,6 +35,7 @@ from .ir.tensor_type import as_shape
 from .kernel.dims import DimVar, dim_vars
 from .kernel.dtypes import as_dtype
 from .kernel.ir import Kernel
+from .kernel.memory import Means, PlanStore
 from .kernel.printer import text_without_names
 from .kernel.verify import verify_kernel
 from .lower import lower, node_kernel
@@ -238,9 +241,15 @@ class Build:
         """The passes over the scheduled program, in order."""
         effort, budget = self.options.planning_effort, self.options.memory_budget
         ordering = (OrderSteps(target.alignment, effort),)
-        placing = (PlanMemory(target.alignment, self.options.verify, effort),)
+        placing = (PlanMemory(target.alignment, self.options.verify, effort, self.means()),)
         last = (*(() if OrderSteps.name in self.options.disable else ordering), *placing)
         return last if budget is None else (Recompute(budget, target.alignment, last), *last)
+
+    def means(self) -> Means:
+        """What searches for placements: machine code, and the plans of earlier searches."""
+        folder, sources = self.options.cache, package_digest()
+        kept = None if folder is None or sources is None else PlanStore(folder, sources)
+        return Means(NativeEngine(folder), kept)
 
     def prepared(
         self, graph: Graph, inference: Inference, dump: Dump

@@ -308,7 +308,7 @@ def _is_float(type: TensorType) -> bool:
 
 
 def _zeros(like: Symbol) -> Symbol:
-    return registry.get("full_like")(0)(like)  # type: ignore[call-arg, no-any-return]
+    return registry.get("full_like")(0)(like)  # type: ignore[no-any-return]
 
 
 def _value(symbol: Symbol | None) -> Value:

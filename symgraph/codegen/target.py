@@ -11,6 +11,7 @@ import importlib.util
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -111,13 +112,18 @@ def unregister_target(name: str) -> None:
 
 def target_names() -> tuple[str, ...]:
     """Every known target, the built-in ones included."""
+    return tuple(sorted({*_folders(), *_registered}))
+
+
+@cache
+def _folders() -> tuple[str, ...]:
+    """The targets that are folders here: looked for once, not by every compilation."""
     package = importlib.import_module(__package__)
-    folders = [
+    return tuple(
         m.name
         for m in pkgutil.iter_modules(package.__path__)
         if m.ispkg and importlib.util.find_spec(f"{__package__}.{m.name}.target")
-    ]
-    return tuple(sorted({*folders, *_registered}))
+    )
 
 
 def find_target(name: str) -> Target:

@@ -33,14 +33,32 @@ _PLAIN: dict[Any, tuple[str, tuple[type, ...]]] = {
 }
 
 
+@cache
+def check_is_dataclass(cls: Any) -> None:
+    """Raises: AttributeValueError for an operator's class whose attributes nobody can know."""
+    names = vars(cls)
+    inherited = {name for base in cls.__mro__[1:] for name in vars(base)}
+    declared = [name for name in names.get("__annotations__", ()) if name not in inherited]
+    written = "__dataclass_fields__" in names or "attribute_items" in names
+    if not written and (declared or not dataclasses.is_dataclass(cls)):
+        raise AttributeValueError(
+            f"{cls.__name__}: the class of an operator must be a dataclass, so that its attributes "
+            f"are known: put @dataclass(frozen=True) above `class {cls.__name__}`"
+        )
+
+
 def with_plain_numbers(op: Op) -> Op:
     """The operator with Python numbers in place of numpy's: np.int64(3) -> 3."""
-    if not dataclasses.is_dataclass(op):
-        return op
+    check_is_dataclass(class_of(op))
     changes = {
         key: _plain(value) for key, value in op.attribute_items if _plain(value) is not value
     }
-    return dataclasses.replace(op, **changes) if changes else op
+    return dataclasses.replace(op, **changes) if changes else op  # type: ignore[type-var]
+
+
+def class_of(op: Op) -> Any:
+    """The class, as something that can be hashed (mypy takes its `__hash__` for the objects')."""
+    return type(op)
 
 
 def _plain(value: Any) -> Any:
@@ -53,8 +71,7 @@ def _plain(value: Any) -> Any:
 
 def check_attributes(op: Op) -> None:
     """Raises: AttributeValueError naming the operator, the attribute, what is expected and got."""
-    kinds: dict[str, Any] = _declared_kinds(type(op)) if dataclasses.is_dataclass(op) else {}
-    for key, kind in kinds.items():
+    for key, kind in _declared_kinds(class_of(op)).items():
         value = getattr(op, key)
         if not _fits(value, kind):
             raise AttributeValueError(

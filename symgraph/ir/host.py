@@ -138,10 +138,7 @@ class HostOp(OnHost):
         if not wanted:
             return result
         zeros = registry.get("full_like")
-        heads = [
-            zeros(0)(out) if g is None else g  # type: ignore[call-arg]
-            for out, g in zip(outs, grads, strict=True)
-        ]
+        heads = [zeros(0)(out) if g is None else g for out, g in zip(outs, grads, strict=True)]
         found = HostBackward(self, wanted)(*ins, *outs, *heads)
         for n, gradient in zip(wanted, found if len(wanted) > 1 else (found,), strict=True):
             result[n] = gradient

@@ -21,6 +21,7 @@ import numpy as np
 from ..errors import GradientError, UnknownOperatorError
 from ..kernel.compute import Compute, Tensor
 from ..kernel.dims import Dim
+from .attributes import check_is_dataclass, class_of
 from .initializer import Constant as ConstantInit
 from .initializer import Initializer
 from .registry import register
@@ -85,6 +86,10 @@ class Op:
     """Of constants, it is worked out at compile time when the result takes at most so many times
     their bytes."""
     samples: ClassVar[Sequence[Sample] | Samples] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Not for operators: they are dataclasses, and the decorator writes theirs."""
+        check_is_dataclass(class_of(self))
 
     # `*args: Any, **kwargs: Any` lets each operator state its own inputs by name.
 
@@ -239,7 +244,7 @@ class Op:
 
     def argument_names(self, count: int) -> tuple[str, ...]:
         """The name of each of `count` inputs."""
-        names, variadic = _signature(_class_of(self))
+        names, variadic = _signature(class_of(self))
         if variadic:
             rest = count - len(names)
             return (*names, *(f"{variadic}{i}" for i in range(rest)))
@@ -248,8 +253,8 @@ class Op:
     @property
     def input_limits(self) -> tuple[int, int | None]:
         """The least and the greatest number of inputs."""
-        names, variadic = _signature(_class_of(self))
-        optional = _optional(_class_of(self))
+        names, variadic = _signature(class_of(self))
+        optional = _optional(class_of(self))
         return len(names) - optional, (None if variadic else len(names))
 
     @property
@@ -266,10 +271,6 @@ class Op:
         from .apply import apply
 
         return apply(self, *inputs, name=name)
-
-
-def _class_of(op: Op) -> Any:
-    return type(op)
 
 
 @cache

@@ -238,7 +238,7 @@ class Symbol(Arithmetic, Expression):
 
     def astype(self, dtype: Any) -> Symbol:
         """Converted to a dtype, as `cast`."""
-        result = registry.get("cast")(as_dtype(dtype).name)(self)  # type: ignore[call-arg]
+        result = registry.get("cast")(as_dtype(dtype).name)(self)
         assert isinstance(result, Symbol)
         return result
 
@@ -394,7 +394,7 @@ def as_symbol(value: Any) -> Symbol:
     if isinstance(value, Group) and len(value) == 1:
         return value.symbols[0]
     if isinstance(value, (int, float, bool)):
-        op = registry.get("scalar")(value)  # type: ignore[call-arg]
+        op = registry.get("scalar")(value)
         return Symbol(make_node(op, (), None, caller(), current_scope())[0])
     if isinstance(value, (np.ndarray, np.generic)):
         return constant(value)

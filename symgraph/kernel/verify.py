@@ -11,6 +11,8 @@ K7  only output parameters and private buffers are written
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..errors import VerifyError
 from . import dims
 from .dims import Dim, LoopVar
@@ -34,7 +36,7 @@ from .ir import (
     Update,
 )
 from .printer import kernel_text
-from .rewrite import walk
+from .rewrite import operands, walk
 
 INDEPENDENT = ("parallel", "vector", "grid", "local")
 
@@ -140,14 +142,9 @@ class _Checker:
                 )
 
     def _expr(self, top: Expr) -> None:
-        guarded = {
-            id(inner)
-            for e in walk(top)
-            if isinstance(e, Select)
-            for branch in (e.then, e.otherwise)
-            for inner in walk(branch)
-        }
-        for e in walk(top):
+        every = list(walk(top))
+        guarded = _below([b for e in every if isinstance(e, Select) for b in (e.then, e.otherwise)])
+        for e in every:
             if isinstance(e, Reduce):
                 raise VerifyError("K1", "a reduction stands in a kernel; lower it to a loop first")
             if isinstance(e, Load):
@@ -225,6 +222,18 @@ def _at_most(dim: Dim) -> tuple[Dim, ...]:
     if isinstance(dim, dims.Maximum) and 0 in (dim.a, dim.b):
         return _at_most(dim.b if dim.a == 0 else dim.a)
     return (dim.a, dim.b) if isinstance(dim, dims.Minimum) else (dim,)
+
+
+def _below(tops: Sequence[Expr]) -> set[int]:
+    """The identities of these expressions and of all in them, each looked at once."""
+    found: set[int] = set()
+    stack = list(tops)
+    while stack:
+        expr = stack.pop()
+        if id(expr) not in found:
+            found.add(id(expr))
+            stack.extend(operands(expr))
+    return found
 
 
 def _mentions(dim: Dim, var: LoopVar) -> bool:

@@ -21,6 +21,7 @@ from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
 from ..kernel.memory import (
     Interval,
+    Means,
     Placement,
     SymbolicInterval,
     place,
@@ -35,7 +36,7 @@ SAMPLES = (1, 3, 8, 100, 32)
 MOST_ALONE = 8
 """Samples in which one extent differs from the others."""
 
-WORK_LIMIT = 60_000_000
+WORK_LIMIT = 120_000_000
 """Work where no heuristic reaches the bound, about half a second."""
 
 SAMPLE_WORK = 10_000_000
@@ -52,6 +53,7 @@ class PlanMemory:
     alignment: int = 64
     verify: int = 1
     effort: float = 1.0
+    means: Means | None = None
     name: ClassVar[str] = "plan_memory"
 
     def run(self, program: Program) -> Program:
@@ -89,6 +91,7 @@ class PlanMemory:
         whole = place(
             [Interval(s.name, s.start, s.end, s.nbytes, self.alignment) for s in shapes],
             work_limit=round(WORK_LIMIT * self.effort),
+            means=self.means,
         )
         if by_parts is None:
             return _plan(clusters, whole)
@@ -106,6 +109,7 @@ class PlanMemory:
         found = place_symbolic(
             items, _at, samples, dims.maximum, dims.align, linear=_linear, split=_split,
             choose=_choose, work_limit=round(SAMPLE_WORK * self.effort),
+            means=self.means,
         )  # fmt: skip
         bound = found.lower_bounds[-1]
         return MemoryPlan(

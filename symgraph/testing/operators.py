@@ -83,6 +83,38 @@ def check_target(sample: Sample, target: str, level: int = 2) -> None:
              f"the interpreter, on {target}")  # fmt: skip
 
 
+def check_together(
+    samples: Sequence[Sample], target: str, level: int = 2, training: bool = True
+) -> None:
+    """A target computes what the reference computes, and in the form for inference what the
+    interpreter computes without optimisation.
+
+    All samples are one program: for a target whose compiler takes long to start, however short its
+    input.
+    """
+    outputs: list[Symbol] = []
+    given: dict[str, Array] = {}
+    expected: list[Array] = []
+    labels: list[Sample] = []
+    for number, sample in enumerate(samples):
+        arrays = sample_arrays(sample)
+        inputs, results = declare(sample.op, arrays, prefix=f"sample{number}_")
+        given.update((s.name, a) for s, a in zip(inputs, arrays, strict=True))
+        outputs += results
+        expected += _reference(sample, arrays)
+        labels += [sample] * len(results)
+
+    def run_on(target: str, level: int) -> list[Array]:
+        executable = compile(outputs, target=target, training=training, verify=2, level=level)
+        return as_results(executable(**{n: given[n] for n in executable.inputs}))
+
+    if not training:
+        expected = run_on("interp", 0)
+    against = "the reference" if training else "the interpreter"
+    for sample, a, b in zip(labels, run_on(target, level), expected, strict=True):
+        _compare(sample, [a], [b], f"{against}, on {target}")
+
+
 def check_sample_gradient(sample: Sample) -> None:
     """The symbolic gradient is the derivative of what the interpreter computes."""
     arrays = sample_arrays(sample, "float64")

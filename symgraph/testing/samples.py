@@ -63,13 +63,13 @@ def _filled(rng: np.random.Generator, shape: tuple[int, ...], sample: Sample) ->
 
 
 def declare(
-    op: Op, arrays: Sequence[Array], shapes: Sequence[Any] | None = None
+    op: Op, arrays: Sequence[Array], shapes: Sequence[Any] | None = None, prefix: str = ""
 ) -> tuple[list[Symbol], tuple[Symbol, ...]]:
     """Variables for the arrays, named by the operator's arguments, and its outputs."""
-    names = op.argument_names(len(arrays))
+    names = [prefix + n for n in op.argument_names(len(arrays))]
     given = [a.shape for a in arrays] if shapes is None else shapes
     inputs = [var(n, s, as_dtype(a.dtype)) for n, s, a in zip(names, given, arrays, strict=True)]
-    outputs = op(*inputs, name="y")
+    outputs = op(*inputs, name=f"{prefix}y")
     return inputs, outputs if isinstance(outputs, tuple) else (outputs,)
 
 

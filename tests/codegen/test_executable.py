@@ -130,6 +130,14 @@ def test_an_output_may_be_an_input() -> None:
     np.testing.assert_array_equal(first, a)
 
 
+def test_targets_are_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by every compilation."""
+    x = sg.var("x", (2, 3))
+    sg.compile(-x, target="interp")
+    monkeypatch.setattr("pkgutil.iter_modules", lambda *_: pytest.fail("looked for again"))
+    sg.compile(-x, target="interp")
+
+
 def test_unknown_targets_and_parameters_are_named() -> None:
     x = sg.var("x", (2, 3))
     with pytest.raises(TargetError, match="unknown target 'quantum'; known are"):

@@ -78,3 +78,33 @@ def test_files_are_checked_as_well() -> None:
     text = sg.linear(X, 3, name="fc").to_json().replace('"units": 3', '"units": 3.5')
     with pytest.raises(AttributeValueError, match="units must be an int, got float 3.5"):
         from_json(text)
+
+
+class Undecorated(sg.Op):
+    by: int = 1
+    name = "test_undecorated"
+
+    def infer_shape(self, u: Any, x: Any) -> tuple[Any, ...]:
+        return (x,)
+
+
+class Heir(Shift):
+    more: int = 2
+
+
+class OfItsOwn(sg.HostOp):
+    name = "test_of_its_own"
+
+    def __init__(self, by: int) -> None:
+        self.by = by
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        return x + self.by
+
+
+@pytest.mark.parametrize(
+    "build", [Undecorated, lambda: Undecorated(3), lambda: Heir(1)(X), lambda: OfItsOwn(3)(X)]
+)
+def test_a_class_without_the_decorator_is_told_so(build: Any) -> None:
+    with pytest.raises(AttributeValueError, match=r"put @dataclass\(frozen=True\) above `class"):
+        build()

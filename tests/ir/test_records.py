@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -122,6 +123,7 @@ def test_two_files_of_one_name_are_not_recorded() -> None:
         encode(pair, Places(), grow=True)
 
 
+@dataclass(frozen=True)
 class Foreign(Op):
     name = "foreign"
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from symgraph.errors import VerifyError
-from symgraph.kernel import dims
+from symgraph.kernel import dims, rewrite, verify
 from symgraph.kernel.dims import DimVar, LoopVar
 from symgraph.kernel.dtypes import float32, int32
 from symgraph.kernel.ir import (
     Alloc,
     Buffer,
     For,
+    IndexValue,
     Kernel,
     Load,
     Stmt,
@@ -111,3 +112,22 @@ def test_a_loop_that_ends_early_keeps_its_index_inside() -> None:
     verify_kernel(kernel(_ending_early("half")), 2)
     with pytest.raises(VerifyError, match="K3"):
         verify_kernel(kernel(_ending_early("beyond")), 2)
+
+
+def test_conditions_inside_conditions_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fused chain of choices is as deep as it is long."""
+    looked_at = 0
+    plain = rewrite.operands
+
+    def counted(expr):
+        nonlocal looked_at
+        looked_at += 1
+        return plain(expr)
+
+    monkeypatch.setattr(rewrite, "operands", counted)
+    monkeypatch.setattr(verify, "operands", counted)
+    value = Load(X, (I - 1,))
+    for n in range(300):
+        value = where(IndexValue(I, int32) > n, value, const(float(n), float32))
+    verify_kernel(kernel(loop(Store(Y, (I,), value))), 2)
+    assert looked_at < 12 * 300

@@ -9,6 +9,7 @@ import pytest
 
 import symgraph
 from symgraph.codegen.target import find_target, target_names
+from symgraph.ir.op import Op
 from symgraph.ir.registry import registry
 from symgraph.ir.sample import Sample
 from symgraph.testing.operators import (
@@ -18,6 +19,7 @@ from symgraph.testing.operators import (
     check_sample_gradient,
     check_second_gradient,
     check_target,
+    check_together,
 )
 from symgraph.testing.samples import declare, sample_arrays, sample_text
 
@@ -86,13 +88,32 @@ def test_open_extents_compute_the_same(sample: Sample) -> None:
         pytest.skip(refusal.splitlines()[0])
 
 
-@pytest.mark.parametrize("target", [n for n in target_names() if n != "interp"])
 @pytest.mark.parametrize("sample", _cases())
-def test_targets_agree_with_the_interpreter(sample: Sample, target: str) -> None:
+def test_native_code_agrees_with_the_interpreter(sample: Sample) -> None:
+    check_target(sample, "llvm")
+
+
+OTHERS = [n for n in target_names() if n not in ("interp", "llvm")]
+
+
+def _together(name: str, target: str, training: bool) -> None:
+    """All samples in one program: a device's compiler takes a tenth of a second to start."""
     reason = find_target(target).available()
     if reason is not None:
         pytest.skip(f"{target}: {reason}")
-    check_target(sample, target)
+    check_together(registry.get(name).samples, target, training=training)
+
+
+@pytest.mark.parametrize("target", OTHERS)
+@pytest.mark.parametrize("name", _names())
+def test_other_targets_compute_the_reference(name: str, target: str) -> None:
+    _together(name, target, training=True)
+
+
+@pytest.mark.parametrize("target", OTHERS)
+@pytest.mark.parametrize("name", [n for n in _names() if registry.get(n).inference != Op.inference])
+def test_other_targets_compute_the_form_for_inference(name: str, target: str) -> None:
+    _together(name, target, training=False)
 
 
 def _dtypes(sample: Sample) -> set[str]:

@@ -164,7 +164,9 @@ def test_effort_reaches_the_solver() -> None:
     seen = []
     for effort in (0.0, 2.0):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(plan_memory, "place", lambda _, work_limit: seen.append(work_limit))
+            patch.setattr(
+                plan_memory, "place", lambda _, work_limit, means: seen.append(work_limit)
+            )
             with pytest.raises(AttributeError):  # nothing was placed
                 PlanMemory(effort=effort).run(program)
     assert seen == [0, 2 * plan_memory.WORK_LIMIT]

@@ -7,10 +7,18 @@ import random
 from hypothesis import HealthCheck, given, settings
 
 import symgraph as sg
+from symgraph.codegen.native import NativeEngine
 from symgraph.ir.verify_program import check_plan
 from symgraph.kernel import dims
 from symgraph.kernel.dims import DimVar
-from symgraph.kernel.memory import Interval, SymbolicInterval, check, place, place_symbolic
+from symgraph.kernel.memory import (
+    Interval,
+    Means,
+    SymbolicInterval,
+    check,
+    place,
+    place_symbolic,
+)
 from symgraph.passes.plan_memory import _at, _choose, _linear, _samples, _split
 
 from .graphs import Case, graphs
@@ -35,6 +43,9 @@ def test_a_plan_for_all_sizes_costs_nothing_at_any(case: Case) -> None:
             assert report.planned in (planned, report.lower_bound), report
 
 
+NATIVE = Means(NativeEngine())
+
+
 def intervals_of(seed: int) -> list[SymbolicInterval[dims.Dim]]:
     """Sizes a*N + b*N*T + c bytes, lives short and long: no plan of one suits all values."""
     rng, batch, time = random.Random(seed), DimVar("N"), DimVar("T")
@@ -55,7 +66,7 @@ def test_two_open_extents_cost_nothing_at_most_values() -> None:
         samples = _samples(["N", "T"])
         plan = place_symbolic(
             items, _at, samples, dims.maximum, dims.align, linear=_linear, split=_split,
-            choose=_choose,
+            choose=_choose, means=NATIVE,
         )  # fmt: skip
         assert max(plan.excess) == 0.0, seed
         for values in ({"N": n, "T": t} for n in (0, 1, 2, 7, 33, 200) for t in (1, 5, 64)):
@@ -65,7 +76,7 @@ def test_two_open_extents_cost_nothing_at_most_values() -> None:
             total = _at(plan.total_nbytes, values)
             check(fixed, [_at(o, values) for o in plan.offsets], total)
             if values["N"]:  # with no rows the constants alone are left: no plan is chosen for them
-                equal += total == place(fixed, work_limit=2_000_000).total_nbytes
+                equal += total == place(fixed, work_limit=2_000_000, means=NATIVE).total_nbytes
                 tried += 1
     assert equal >= 0.99 * tried, (equal, tried)
 
@@ -74,8 +85,8 @@ def test_where_one_structure_does_not_suit_all_sizes_there_are_several() -> None
     """Without a choice the plan of these buffers is 4.7 % too large at some sizes."""
     items, samples = intervals_of(11), _samples(["N", "T"])
     arguments = (items, _at, samples, dims.maximum, dims.align)
-    single = place_symbolic(*arguments, linear=_linear, split=_split)
-    plan = place_symbolic(*arguments, linear=_linear, split=_split, choose=_choose)
+    single = place_symbolic(*arguments, linear=_linear, split=_split, means=NATIVE)
+    plan = place_symbolic(*arguments, linear=_linear, split=_split, choose=_choose, means=NATIVE)
     assert max(single.excess) > 0.01 and max(plan.excess) == 0.0
     assert plan.method == "structure of maxima, 2 regions"
     for values in ({"N": n, "T": t} for n in (1, 9, 50) for t in (2, 40, 300)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,21 @@ import pytest
 
 import symgraph as sg
 from symgraph import train
+from symgraph.codegen import program_store
 from symgraph.data import Batches, Dataset
 from symgraph.errors import FormatError, InputError, MissingDependencyError
 
 TARGET = "llvm"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def kept_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each network is compiled once and then found, as in a user's second run: what is tried here
+    is the loop around it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program_store, "KEEP_FROM_SECONDS", 0.0)
+        patch.setenv("SYMGRAPH_CACHE", str(tmp_path_factory.mktemp("programs")))
+        yield
 
 
 def network(noise: bool = False) -> tuple[sg.Symbol, sg.Symbol]:

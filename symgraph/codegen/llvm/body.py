@@ -66,7 +66,7 @@ class BodyEmitter(Indices):
         self.everywhere: dict[Dim, str] = {}
         """Numbers that were computed before the first stage."""
         self.variables[PARTS] = (0, "%parts")
-        self.ranges[PARTS] = (1, None)
+        self.bound(PARTS, (1, None))
 
     def emit(self, symbol: str, calls: Sequence[Call]) -> str:
         """The text of the function that runs the calls in order."""

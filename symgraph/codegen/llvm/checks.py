@@ -85,7 +85,7 @@ class Checks(Caller):
                 at_least = pure(f"icmp sge i64 {value}, {low}")
                 at_most = pure(f"icmp sle i64 {value}, {high}")
                 self._need(pure(f"and i1 {at_least}, {at_most}"), code, value)
-                self.ranges[extent] = (low, high)
+                self.bound(extent, (low, high))
             case Relation(left=left, relation=relation, right=right, code=code):
                 order = "eq" if relation == "==" else "sge"
                 a, b = self.value(left), self.value(right)

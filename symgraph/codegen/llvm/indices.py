@@ -49,7 +49,11 @@ class Indices:
         self.machine = machine
         self.arithmetic = Arithmetic(builder, machine)
         self.variables: dict[Atom, Term] = {}
-        self.ranges: dict[object, tuple[int | None, int | None]] = {}
+        self.ranges: dict[object, dims.Interval] = {}
+        self._bounds: dict[object, dims.Interval] = {}
+        """The last interval of every variable, also of those that have left."""
+        self._simple: dict[Dim, Dim] = {}
+        self._by_lane: dict[tuple[Dim, LoopVar, int], list[Dim]] = {}
         self.unrolled: dict[Atom, Dim] = {}
         self.vector: VectorLoop | None = None
 
@@ -61,13 +65,27 @@ class Indices:
         """A load is made lane by lane although its index is the same in all (see memory.py)."""
         raise NotImplementedError
 
+    def bound(self, var: object, interval: dims.Interval) -> None:
+        """From here on a variable lies in an interval."""
+        self.ranges[var] = interval
+        if self._bounds.get(var) != interval:
+            # Expressions were simplified by what was known before.
+            self._bounds[var] = interval
+            self._simple.clear()
+            self._by_lane.clear()
+
     def resolve(self, dim: Dim) -> Dim:
         """The expression with unrolled variables put in and divisions decided by intervals."""
         if isinstance(dim, int):
             return dim
         if self.unrolled:
             dim = dims.substitute(dim, self.unrolled)
-        return dims.simplify(dim, self.ranges)
+        if isinstance(dim, int):
+            return dim
+        found = self._simple.get(dim)
+        if found is None:
+            found = self._simple[dim] = dims.simplify(dim, self.ranges)
+        return found
 
     def low(self, dim: Dim) -> int | None:
         return dims.bounds(dim, self.ranges)[0]
@@ -229,8 +247,13 @@ class Indices:
         assert self.vector is not None
         if self._reads_lanes(dim):
             return None
-        var = self.vector.var
-        return [self.resolve(dims.substitute(dim, {var: n})) for n in range(self.vector.lanes)]
+        var, lanes = self.vector.var, self.vector.lanes
+        # Conditions and unrolled statements ask for the same address again.
+        found = self._by_lane.get((dim, var, lanes))
+        if found is None:
+            found = [self.resolve(dims.substitute(dim, {var: n})) for n in range(lanes)]
+            self._by_lane[dim, var, lanes] = found
+        return found
 
     def vector_dim(self, dim: Dim) -> str:
         """The resolved expression in every lane, as <lanes x i64>."""

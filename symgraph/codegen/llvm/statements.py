@@ -195,7 +195,7 @@ class Statements(Expressions):
     def _enter(self, loop: For, extent: Dim, name: str, level: int) -> None:
         self.variables[loop.var] = (level, name)
         _, high = dims.bounds(extent, self.ranges)
-        self.ranges[loop.var] = (0, None if high is None else max(high - 1, 0))
+        self.bound(loop.var, (0, None if high is None else max(high - 1, 0)))
 
     def _leave(self, var: LoopVar) -> None:
         del self.variables[var]
@@ -322,7 +322,7 @@ class Statements(Expressions):
 
     def _lanes(self, loop: For, lanes: int, mask: str | None, active: Dim) -> None:
         self.vector = VectorLoop(loop.var, lanes, mask, mask, active)
-        self.ranges[loop.var] = (0, lanes - 1)
+        self.bound(loop.var, (0, lanes - 1))
         self.stmt(loop.body)
         del self.ranges[loop.var]
         self.vector = None

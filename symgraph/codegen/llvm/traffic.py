@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 
 from ...kernel import dims
-from ...kernel.dims import LoopVar
+from ...kernel.dims import Dim, LoopVar
 from .contraction import Contraction
 from .strides import Access
 from .tile import Tile, judged_extents, moves, size_of
@@ -70,16 +71,40 @@ def _footprint(access: Access, inside: dict[LoopVar, int], n: int) -> int:
     """Bytes of a buffer that loops of these extents touch, where open ones are `n`; overlapping
     windows count once."""
     nbytes = access.buffer.dtype.nbytes
-    for dim, extent in zip(access.index, access.buffer.shape, strict=True):
+    for moving, extent in zip(_movements(access.index), access.buffer.shape, strict=True):
         width = 1
-        for var, count in inside.items():
-            step = dims.coefficient(dim, var)
-            if step is None:
-                width *= count
-            elif isinstance(step, int):
-                width += abs(step) * (count - 1)
+        if isinstance(moving, tuple):
+            for var, step in moving:
+                if var in inside:
+                    width += step * (inside[var] - 1)
+        else:
+            for var, count in inside.items():
+                step_ = moving.get(var, 0)
+                width = width * count if step_ is None else width + step_ * (count - 1)
         nbytes *= min(width, size_of(extent, n))
     return nbytes
+
+
+Movement = tuple[tuple[LoopVar, int], ...] | dict[LoopVar, int | None]
+"""How far loops move along an axis: a number of elements for each, or, where some move by steps
+that are not the same everywhere (None), a table in which the order of the loops counts."""
+
+
+@lru_cache(maxsize=1 << 12)
+def _movements(index: tuple[Dim, ...]) -> tuple[Movement, ...]:
+    found: list[Movement] = []
+    for dim in index:
+        steps = {v: _step(dim, v) for v in dims.atoms(dim) if isinstance(v, LoopVar)}
+        even = tuple((var, step) for var, step in steps.items() if step is not None)
+        found.append(even if len(even) == len(steps) else steps)
+    return tuple(found)
+
+
+def _step(dim: Dim, var: LoopVar) -> int | None:
+    step = dims.coefficient(dim, var)
+    if step is None:
+        return None
+    return abs(step) if isinstance(step, int) else 0
 
 
 def _traffic(found: Contraction, loops: Trips, sizes: dict[LoopVar, int], n: int) -> int:

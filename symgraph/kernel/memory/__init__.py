@@ -11,13 +11,16 @@ from .interval import (
     lower_bound,
     naive_total,
 )
-from .place import forget_plans, place
+from .place import Means, forget_plans, place
 from .shapes import Rectangle, Shape, place_shapes, shapes_bound
+from .store import PlanStore
 from .symbolic import SymbolicInterval, SymbolicPlacement, place_symbolic
 
 __all__ = [
     "Interval",
+    "Means",
     "Placement",
+    "PlanStore",
     "Rectangle",
     "Shape",
     "SymbolicInterval",

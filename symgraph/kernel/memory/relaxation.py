@@ -47,13 +47,6 @@ def tabulate(problem: Problem) -> Tables:
     return Tables(problem, *_padded(problem, problem.live, dtype), bits, far, dtype)
 
 
-def narrowed(tables: Tables, unplaced: Bools) -> Tables:
-    """Tables of the unplaced buffers only: narrower, hence quicker."""
-    problem = tables.problem
-    columns = _padded(problem, problem.live & unplaced, tables.dtype)
-    return Tables(problem, *columns, tables.bits, tables.far, tables.dtype)
-
-
 def _padded(
     problem: Problem, live: Bools, dtype: type[np.int32] | type[np.int64]
 ) -> tuple[Ints, Ints, Ints, Ints, Ints]:

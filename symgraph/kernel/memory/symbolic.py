@@ -30,7 +30,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from .forms import Form, stacked, value_of
 from .interval import Interval, granule
-from .place import place
+from .place import Means, place
 
 MOVES = 200
 """Changes of the order that are tried where no proposal suits all samples."""
@@ -103,6 +103,7 @@ def place_symbolic(
     split: Callable[[S], tuple[int, S]] | None = None,
     work_limit: int = 20_000_000,
     seed: int = 0,
+    means: Means | None = None,
 ) -> SymbolicPlacement[S]:
     """A plan that is valid for all values of the symbols and good at the samples.
 
@@ -116,7 +117,7 @@ def place_symbolic(
     if not samples:
         raise ValueError("place_symbolic needs at least one sample of the symbols to choose by")
     fixed_at = [_evaluated(intervals, evaluate, sample) for sample in samples]
-    plans = [place(fixed, work_limit=work_limit, seed=seed) for fixed in fixed_at]
+    plans = [place(fixed, work_limit=work_limit, seed=seed, means=means) for fixed in fixed_at]
     structures = _structures(
         fixed_at,
         [plan.offsets for plan in plans],
@@ -139,7 +140,7 @@ def place_symbolic(
             offsets = tuple([choose(total, most, mine, theirs) for mine, theirs in pairs])
             total = choose(total, most, total, most)
             totals = tuple(map(min, totals, values))
-    scaled = None if split is None else _scaled(sized, divide, align, work_limit, seed)
+    scaled = None if split is None else _scaled(sized, divide, align, work_limit, seed, means)
     if scaled is not None:
         at_samples = tuple(_number(scaled[1], evaluate, sample) for sample in samples)
         if _cost(at_samples, totals) <= _cost(totals, totals):
@@ -373,6 +374,7 @@ def _scaled(
     align: Callable[[S | int, int], S],
     work_limit: int,
     seed: int,
+    means: Means | None,
 ) -> tuple[tuple[S | int, ...], S | int] | None:
     """All sizes are `k * rest` with one `rest`: plan the `k`, scale by `rest` rounded up."""
     pairs = [split(i.nbytes) for i in intervals]
@@ -385,5 +387,5 @@ def _scaled(
         Interval(i.name, i.start, i.end, k // common, 1)
         for i, (k, _) in zip(intervals, pairs, strict=True)
     ]
-    plan = place(counted, work_limit=work_limit, seed=seed)
+    plan = place(counted, work_limit=work_limit, seed=seed, means=means)
     return tuple(unit * o if o else 0 for o in plan.offsets), unit * plan.total_nbytes

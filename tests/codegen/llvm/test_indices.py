@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph.codegen.llvm.builder import FunctionBuilder, ModuleBuilder
+from symgraph.codegen.llvm.indices import Indices
+from symgraph.codegen.llvm.machine import machine
+from symgraph.kernel.dims import LoopVar
 from symgraph.options import Options
 
 
@@ -51,3 +55,17 @@ def test_an_operand_with_an_index_from_data_is_not_packed() -> None:
     np.add.at(expected, (slice(None), slice(None), chosen), 2 * given[..., chosen])
     run = sg.compile(gradient, options=Options(target="llvm", cache=None))
     np.testing.assert_allclose(run(x=given, places=chosen), expected, rtol=1e-6)
+
+
+def test_what_is_simplified_holds_for_the_loops_around_only() -> None:
+    """A loop variable may have another interval where a loop over it is entered again."""
+    indices = Indices(FunctionBuilder(ModuleBuilder()), machine(None))
+    i, j = LoopVar("i"), LoopVar("j")
+    indices.bound(i, (0, 3))
+    assert indices.resolve(i // 4) == 0
+    indices.bound(j, (0, 7))
+    assert indices.resolve(i // 4 + j // 4) == j // 4
+    indices.bound(i, (0, 4))
+    assert indices.resolve(i // 4 + j // 4) == i // 4 + j // 4
+    indices.unrolled[j] = 5
+    assert indices.resolve(i // 4 + j // 4) == i // 4 + 1

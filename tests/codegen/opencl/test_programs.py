@@ -16,68 +16,11 @@ import symgraph as sg
 from symgraph.errors import HostOperatorError, TargetError
 from symgraph.ir.host import HostOp
 from symgraph.ir.registry import registry
-from symgraph.ir.sample import Sample
+from symgraph.testing.operators import check_together
 
 from .support import assert_close, needs_device
 
 pytestmark = [pytest.mark.opencl, needs_device]
-
-
-def sampled() -> list[str]:
-    names = []
-    for name in registry.names():
-        cls = registry.get(name)
-        # A bare number has no type of its own.
-        if name != "scalar" and cls.__module__.startswith("symgraph.") and cls.samples:
-            names.append(name)
-    return names
-
-
-def sample_arrays(sample: Sample, seed: int) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    arrays = []
-    for given in sample.inputs:
-        if isinstance(given, np.ndarray):
-            arrays.append(given)
-        elif np.issubdtype(np.dtype(sample.dtype), np.integer):
-            arrays.append(rng.integers(int(sample.low), int(sample.high), given, sample.dtype))
-        elif sample.dtype == "bool":
-            arrays.append(rng.integers(0, 2, given).astype(bool))
-        else:
-            arrays.append(np.asarray(rng.uniform(sample.low, sample.high, given), sample.dtype))
-    return arrays
-
-
-@pytest.mark.parametrize("name", sampled())
-def test_every_operator_sample_agrees_with_the_interpreter(name: str) -> None:
-    """All samples of one operator are one program, so that the compiler runs once."""
-    outputs: list[Any] = []
-    values: dict[str, np.ndarray] = {}
-    labels: list[Sample] = []
-    for number, sample in enumerate(registry.get(name).samples):
-        arrays = sample_arrays(sample, number)
-        symbols = []
-        for position, array in enumerate(arrays):
-            label = f"s{number}_{position}"
-            values[label] = array
-            symbols.append(sg.var(label, array.shape, array.dtype.name))
-        result = sample.op(*symbols)
-        results = list(result) if isinstance(result, (tuple, list, sg.Group)) else [result]
-        outputs += results
-        labels += [sample] * len(results)
-    found = _run(outputs, values, target="opencl", level=2)
-    expected = _run(outputs, values, target="interp", level=0)
-    for sample, a, b in zip(labels, found, expected, strict=True):
-        try:
-            assert_close(a, b, 64)
-        except AssertionError as error:
-            raise AssertionError(f"{sample}: {error}") from None
-
-
-def _run(outputs: Any, values: dict[str, np.ndarray], **options: Any) -> tuple[np.ndarray, ...]:
-    f = sg.compile(outputs, **options)
-    result = f(**{name: values[name] for name in f.inputs})
-    return result if isinstance(result, tuple) else (result,)
 
 
 def network() -> tuple[sg.Symbol, dict[str, np.ndarray]]:
@@ -115,7 +58,7 @@ def test_operators_as_a_gpu_would_run_them(name: str, monkeypatch: pytest.Monkey
     )
     assert not gpu.facts.is_cpu
     monkeypatch.setattr(devices, "open_device", lambda selector=None: gpu)
-    test_every_operator_sample_agrees_with_the_interpreter(name)
+    check_together(registry.get(name).samples, "opencl", training=False)
 
 
 def test_the_text_is_deterministic() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from symgraph.kernel.compute import compute
+from symgraph.kernel.compute import Compute, compute
 from symgraph.kernel.dtypes import ALL, DType, bool_
 from symgraph.kernel.functions import FUNCTIONS
 from symgraph.kernel.ir import Buffer, Cast, call, const
 
-from .support import check, kernel_of, needs_device
+from .support import assert_close, check, execute, interpret, kernel_of, needs_device
 
 pytestmark = [pytest.mark.opencl, needs_device]
 
@@ -84,17 +84,22 @@ CASES = [
 @pytest.mark.parametrize("dtype", ALL, ids=str)
 def test_functions(dtype: DType) -> None:
     """All functions of one dtype in one program, so that the compiler runs once."""
-    for name, kind in CASES:
-        if kind != dtype:
-            continue
-        arrays = [samples(name, dtype, n) for n in range(FUNCTIONS[name].arity)]
-        shape = arrays[0].shape
-        inputs = [Buffer(f"x{n}", shape, dtype) for n in range(len(arrays))]
-        kernel = kernel_of(
-            inputs, compute(shape, lambda i, f=name, xs=inputs: call(f, *(x[i] for x in xs)))
-        )
+    names = [name for name, kind in CASES if kind == dtype]
+    inputs: list[Buffer] = []
+    arrays: list[Any] = []
+    outputs: list[Compute] = []
+    for name in names:
+        values = [samples(name, dtype, n) for n in range(FUNCTIONS[name].arity)]
+        shape = values[0].shape
+        given = [Buffer(f"{name}_{n}", shape, dtype) for n in range(len(values))]
+        outputs.append(compute(shape, lambda i, f=name, xs=given: call(f, *(x[i] for x in xs))))
+        inputs += given
+        arrays += values
+    kernel = kernel_of(inputs, *outputs)
+    found, expected = execute(kernel, arrays, {}), interpret(kernel, arrays, {})
+    for name, a, b in zip(names, found, expected, strict=True):
         try:
-            check(kernel, arrays, ulps=ULPS.get(name, 4))
+            assert_close(a, b, ULPS.get(name, 4))
         except AssertionError as error:
             raise AssertionError(f"{name} on {dtype}: {error}") from None
 

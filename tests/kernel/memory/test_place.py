@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from symgraph.kernel.memory import Interval, check, lower_bound, naive_total, place
+from symgraph.codegen.native import NativeEngine
+from symgraph.kernel.memory import Interval, Means, check, lower_bound, naive_total, place
 from symgraph.kernel.memory.heuristics import portfolio
 from symgraph.kernel.memory.interval import granule
 from symgraph.kernel.memory.problem import components
@@ -20,6 +21,7 @@ from symgraph.kernel.memory.search import Outcome, search
 from symgraph.passes.plan_memory import WORK_LIMIT
 
 SMALL = 2_000_000
+NATIVE = Means(NativeEngine())
 
 
 @st.composite
@@ -57,7 +59,7 @@ def brute_force(intervals: tuple[Interval, ...], unit: int) -> int:
 @given(interval_sets())
 @settings(max_examples=80, deadline=None)
 def test_every_plan_passes_the_checker_and_its_bounds(intervals: tuple[Interval, ...]) -> None:
-    plan = place(intervals, work_limit=SMALL)
+    plan = place(intervals, work_limit=SMALL, means=NATIVE)
     check(intervals, plan.offsets, plan.total_nbytes)
     assert plan.lower_bound == lower_bound(intervals) <= plan.total_nbytes
     assert plan.naive == naive_total(intervals)
@@ -67,7 +69,7 @@ def test_every_plan_passes_the_checker_and_its_bounds(intervals: tuple[Interval,
 @given(interval_sets(most=6, alignments=(1, 2, 8)))
 @settings(max_examples=120, deadline=None)
 def test_brute_force_agrees(intervals: tuple[Interval, ...]) -> None:
-    plan = place(intervals)
+    plan = place(intervals, means=NATIVE)
     assert plan.proved
     assert plan.total_nbytes == brute_force(intervals, granule(intervals))
 
@@ -88,7 +90,9 @@ def test_exact_search_alone_agrees_with_brute_force(intervals: tuple[Interval, .
 @given(interval_sets())
 @settings(max_examples=25, deadline=None)
 def test_same_input_same_plan(intervals: tuple[Interval, ...]) -> None:
-    assert place(intervals, work_limit=SMALL) == place(intervals, work_limit=SMALL)
+    assert place(intervals, work_limit=SMALL, means=NATIVE) == place(
+        intervals, work_limit=SMALL, means=NATIVE
+    )
 
 
 def test_a_plan_is_made_once_whatever_its_buffers_are_called(monkeypatch) -> None:
@@ -236,5 +240,5 @@ def test_the_training_step_of_resnet_18_is_proved_within_the_default_work() -> N
     rows = json.loads(path.read_text())["buffers"]
     buffers = [Interval(f"b{n}", *row) for n, row in enumerate(rows)]
     assert max(portfolio(p).peak for p in components(buffers)) * 64 > lower_bound(buffers)
-    plan = place(buffers, work_limit=WORK_LIMIT)
+    plan = place(buffers, work_limit=WORK_LIMIT, means=NATIVE)
     assert plan.proved and plan.ratio == 1.0, plan.method

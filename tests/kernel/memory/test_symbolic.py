@@ -9,14 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from symgraph.codegen.native import NativeEngine
 from symgraph.kernel.memory import (
     Interval,
+    Means,
     SymbolicInterval,
     SymbolicPlacement,
     check,
     lower_bound,
     place_symbolic,
 )
+
+NATIVE = Means(NativeEngine())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +108,9 @@ def test_valid_for_values_that_were_no_samples(
     intervals: tuple[SymbolicInterval[Formula], ...], n: int, m: int
 ) -> None:
     samples = ({"N": 1, "M": 64}, {"N": 100, "M": 3})
-    plan = place_symbolic(intervals, evaluate, samples, maximum, align, work_limit=200_000)
+    plan = place_symbolic(
+        intervals, evaluate, samples, maximum, align, work_limit=200_000, means=NATIVE
+    )
     valid_at(intervals, plan, {"N": n, "M": m})
     for sample, total in zip(samples, plan.totals, strict=True):
         assert valid_at(intervals, plan, sample) == total
