@@ -42,10 +42,10 @@ def asked(stmt, values=None):
     values = values or {}
     match stmt:
         case Prefetch(buffer=buffer, index=index):
-            yield buffer, tuple(dims.evaluate(dims.substitute(d, values), {}) for d in index)
+            yield buffer, tuple(dims.evaluate(d, values) for d in index)
         case For(var=var, extent=extent, body=body):
             if any(isinstance(s, Prefetch) for s in statements(body)):
-                for n in range(int(dims.evaluate(dims.substitute(extent, values), {}))):
+                for n in range(int(dims.evaluate(extent, values))):
                     yield from asked(body, {**values, var: n})
         case If(then=then, otherwise=otherwise):
             yield from asked(then, values)
