@@ -90,6 +90,16 @@ def test_nothing_joins_the_inner_loop_of_a_contraction() -> None:
     assert groups(fuse(d)) == [["toy_scale"], ["toy_dense"]]
 
 
+@pytest.mark.parametrize(("count", "groups"), [(2, 1), (3, 2)])
+def test_what_lanes_read_apart_stays_behind_a_contraction(count: int, groups: int) -> None:
+    """A register tile would load each of many such operands element by element."""
+    after = sg.matmul(x("N", 7), sg.var("w", (7, 10), "float32"))
+    for number in range(count):
+        after = after + sg.repeat(sg.var(f"s{number}", (1, 5), "float32"), 2, axis=1)
+    fused = fuse(sg.tanh(after))
+    assert sum(bool(n.inputs) for n in fused.nodes) == groups
+
+
 def test_two_contractions_stay_apart() -> None:
     d = Dense()(x("N", 5), sg.var("w", (7, 5)), sg.var("b", (7,)))
     e = Dense()(d, sg.var("w2", (3, 7)), sg.var("b2", (3,)))

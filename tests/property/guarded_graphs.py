@@ -21,6 +21,9 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 import symgraph as sg
+from symgraph.codegen.llvm.check_workspace import check_workspace
+from symgraph.codegen.llvm.emit import layout
+from symgraph.codegen.llvm.phases import split_phases
 from symgraph.ir.symbol import Symbol
 from symgraph.ir.verify_program import check_plan
 from tests.support.guarded import extents, run_guarded
@@ -55,7 +58,11 @@ def _compare(outputs: list[Symbol], case: Case, number: int) -> None:
         ways += [{"shapes": shapes}] if batch == case.batch else []
         for way in ways:
             f = sg.compile(outputs, target="llvm", threads=threads, **way)
-            check_plan(f.program, extents(f, arrays))
+            found = extents(f, arrays)
+            check_plan(f.program, found)
+            kernels = [split_phases(k) for k in dict.fromkeys(f.program.kernels)]
+            workspace = layout(f.program).workspace
+            check_workspace(f.program, kernels, workspace, found, threads)
             for at_end in (True, False):
                 for got, wanted in zip(
                     run_guarded(f, arrays, expected, at_end=at_end), expected, strict=True
