@@ -38,7 +38,7 @@ from .kernel.ir import Kernel
 from .kernel.memory import Means, PlanStore
 from .kernel.printer import text_without_names
 from .kernel.verify import verify_kernel
-from .lower import lower, node_kernel
+from .lower import KnownKernels, lower, node_kernel
 from .lower.kernels import identifier
 from .options import Options, from_environment
 from .passes import arrangement, canonical, preparation
@@ -210,12 +210,13 @@ class Build:
         # Passed on without a name, so that arrays go when they are folded into others.
         before, stopped = self.optimised(common, waiting.pop, dump, stopped)
         fuse = self.fusion(target)
+        kernels: KnownKernels = {}
 
         def naive(plain: frozenset[str]) -> tuple[Program, Cost | None]:
             passes = Pipeline(self.arrangement(target, plain), common.after)
             graph, _ = self.optimised(passes, lambda: before, dump, stopped)
             self.progress.at("lower")
-            program = lower(graph, self.name, checks, output_names(self.graph))
+            program = lower(graph, self.name, checks, output_names(self.graph), kernels)
             program = release_graph(SettleUpdates().run(with_interface(program, interface)))
             dump.write("lower", program)
             return self.over_blocks(program, fuse)

@@ -77,10 +77,12 @@ def shrink_folder(folder: str | os.PathLike[str], most_bytes: int) -> int:
 
     Files of other processes may come and go meanwhile.  Returns the bytes that are left.
     """
-    found = sorted(
-        ((path.stat().st_mtime_ns, path.stat().st_size, path) for path in files_below(folder)),
-        key=lambda item: (item[0], str(item[2])),
-    )
+    known: list[tuple[int, int, Path]] = []
+    for path in files_below(folder):
+        with contextlib.suppress(OSError):
+            state = path.stat()
+            known.append((state.st_mtime_ns, state.st_size, path))
+    found = sorted(known, key=lambda item: (item[0], str(item[2])))
     left = sum(size for _, size, _ in found)
     for _, size, path in found:
         if left <= most_bytes:

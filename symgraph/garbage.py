@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-SELDOM = 20_000
+SELDOM = 50_000
 """New values between two looks; Python's own is 700."""
 
 _lock = threading.Lock()

@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..ir.program import Program
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
+from ..pages import aligned_bytes
 from .extents_text import decode_dim
 from .signature import ALIGNMENT
 
@@ -187,9 +188,7 @@ def _value(dim: Dim, extents: Mapping[str, int]) -> int:
 
 def _aligned(nbytes: int) -> Array:
     # At least one byte: numpy keeps no address of an empty part.
-    memory = np.empty(nbytes + 1 + ALIGNMENT, np.uint8)
-    skip = -memory.ctypes.data % ALIGNMENT
-    return memory[skip : skip + nbytes + 1]
+    return aligned_bytes(nbytes + 1, ALIGNMENT)
 
 
 def _address(array: Array) -> int:

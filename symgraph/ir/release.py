@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..garbage import GivenBack
+from ..pages import aligned_bytes
 from .node import Node, Value
 from .op import Variable
 from .program import ConstantData, Program, Step, constant_layout, map_leaves
@@ -108,10 +109,3 @@ class ConstantBlock:
         place[...] = data.array
         place.flags.writeable = False
         return replace(data, array=place, is_own=True)
-
-
-def aligned_bytes(nbytes: int, alignment: int) -> Array:
-    """Memory that begins at a multiple of `alignment`."""
-    memory = np.empty(nbytes + alignment, np.uint8)
-    skip = -memory.ctypes.data % alignment
-    return memory[skip : skip + nbytes]

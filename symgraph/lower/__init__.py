@@ -9,7 +9,7 @@ Nothing here knows an operator by name.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import ShapeError
 from ..ir.form import node_form
@@ -41,7 +41,7 @@ from .kernels import identifier, node_kernel
 from .loop import Place, loop_steps
 from .unread import without_unread
 
-__all__ = ["lower", "node_kernel"]
+__all__ = ["KnownKernels", "lower", "node_kernel"]
 
 
 def lower(
@@ -49,18 +49,26 @@ def lower(
     name: str,
     checks: Sequence[Check] = (),
     labels: Sequence[str] | None = None,
+    known: KnownKernels | None = None,
 ) -> Program:
     """The program of a graph whose types are all complete and whose names are given.
 
     `labels` names the outputs; by default their nodes do.  Passes may have put other nodes in their
-    place, and an interface does not change with the optimisation level.
+    place, and an interface does not change with the optimisation level.  `known` are kernels of a
+    graph that was lowered before, and takes in those of this one.
     """
     chosen = output_names(graph) if labels is None else tuple(labels)
-    return _Lowering(graph, name, chosen).run(tuple(checks))
+    return _Lowering(graph, name, chosen, {} if known is None else known).run(tuple(checks))
+
+
+KnownKernels = dict[Hashable, tuple[Kernel, tuple[int, ...]]]
+"""By the form of a node, its kernel and the positions of the inputs that this reads."""
 
 
 class _Lowering:
-    def __init__(self, graph: Graph, name: str, labels: tuple[str, ...]) -> None:
+    def __init__(
+        self, graph: Graph, name: str, labels: tuple[str, ...], earlier: KnownKernels
+    ) -> None:
         self.graph = graph
         self.name = name
         self.labels = labels
@@ -72,7 +80,8 @@ class _Lowering:
         self.roots: set[Value] = set()
         self.homes: dict[Value, Home] = {}
         self.parts: dict[Node, list[Home]] = {}
-        self.known: dict[Hashable, tuple[Kernel, tuple[int, ...]]] = {}
+        self.known: KnownKernels = {}
+        self.earlier = earlier
 
     def run(self, checks: tuple[Check, ...]) -> Program:
         for node in self.graph.variables:
@@ -236,10 +245,19 @@ class _Lowering:
         if form is None:
             return node_kernel(node, identifier(name), name)
         if form not in self.known:
-            kernel, used = node_kernel(node, identifier(name), name)
-            self.known[form] = kernel, tuple(node.inputs.index(v) for v in used)
+            self.known[form] = self.earlier[form] = self._first_kernel(form, node, name)
         kernel, places = self.known[form]
         return kernel, tuple(node.inputs[n] for n in places)
+
+    def _first_kernel(
+        self, form: Hashable, node: Node, name: str
+    ) -> tuple[Kernel, tuple[int, ...]]:
+        """The kernel of a form and the positions of the inputs it reads, made now or earlier."""
+        if form in self.earlier:
+            kernel, places = self.earlier[form]
+            return replace(kernel, name=identifier(name), origin=name), places
+        kernel, used = node_kernel(node, identifier(name), name)
+        return kernel, tuple(node.inputs.index(v) for v in used)
 
     def _outputs(self) -> list[Port]:
         ports: list[Port] = []

@@ -206,6 +206,8 @@ def _kept(buffer: Buffer, region: Region) -> int:
 
 def weigh(dim: Dim) -> int:
     """An integer expression with open extents weighed."""
+    if isinstance(dim, int):
+        return dim
     return int(dims.evaluate(dim, dict.fromkeys(dims.dim_vars(dim), OPEN_EXTENT)))
 
 

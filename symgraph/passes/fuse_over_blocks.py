@@ -15,18 +15,17 @@ whose bytes saved are worth their time most.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise, product
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
 from typing import ClassVar
 
 from ..ir.program import KernelStep, Program, ProgramBuffer, Step
-from ..kernel.blocks import Chain, Link, Nests, chain_of, kernel_nests
-from ..kernel.copies import fresh_kernel
+from ..kernel.blocks import Chain, Nests, kernel_nests
 from ..kernel.dims import LoopVar
-from ..kernel.in_place import in_place_positions
 from ..kernel.ir import Buffer, For, Kernel
 from ..kernel.rates import Rates
+from .block_chains import ChainForm, Chains, KnownChains, chain_form, distinct
 from .block_estimates import (
     LEAST_BLOCKS,
     MOST_SCRATCH,
@@ -71,9 +70,7 @@ class FuseOverBlocks:
 
     rates: Rates
     name: ClassVar[str] = "fuse_over_blocks"
-    _known: dict[Hashable, tuple[BlockChoice, ...]] = field(
-        init=False, repr=False, compare=False, default_factory=dict
-    )
+    _known: KnownChains = field(init=False, repr=False, compare=False, default_factory=KnownChains)
 
     def run(self, program: Program) -> Program:
         """The program of naive kernels with chains of steps as one step each."""
@@ -112,15 +109,20 @@ class _Fused:
         return self.program, self.cost
 
 
-class _Fusion:
-    """Chooses for one program; equal chains are looked at once."""
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A chain cut into parts, one step each; their time, and the most bytes that a block keeps."""
 
-    def __init__(
-        self,
-        rates: Rates,
-        program: Program,
-        known: dict[Hashable, tuple[BlockChoice, ...]],
-    ) -> None:
+    steps: tuple[Step, ...]
+    cycles: float
+    kept: int
+
+
+class _Fusion:
+    """Chooses for one program; equal chains are looked at once, and again only where bytes are
+    worth something else."""
+
+    def __init__(self, rates: Rates, program: Program, known: KnownChains) -> None:
         self.estimates = Estimates(rates)
         self.program = program
         self.follows = followers(program)
@@ -132,7 +134,9 @@ class _Fusion:
         ports = (*program.inputs, *program.outputs)
         self.ports = sum(weigh(p.buffer.type.nbytes) for p in ports)
         self.kept = 0
+        self.forms: dict[tuple[int, int], ChainForm] = {}
         self.joined: dict[tuple[int, int, BlockChoice], KernelStep] = {}
+        self.cut: dict[tuple[int, tuple[float, ...], int], _Cut] = {}
         inside = {
             n for first, chain in self.chains.items() for n in range(first, first + len(chain))
         }
@@ -149,7 +153,7 @@ class _Fusion:
                 chain.append(chain[-1] + 1)
             if len(chain) > 1:
                 plain = [s for n in chain if isinstance(s := steps[n], KernelStep)]
-                found[number] = _distinct(plain)
+                found[number] = distinct(plain)
             number = chain[-1] + 1
         return found
 
@@ -178,25 +182,35 @@ class _Fusion:
                 new.append(self.program.steps[number])
                 number += 1
             else:
-                parts, cycles = self._best(number, chain)
-                new += parts
-                time += cycles
+                cut = self._best(number, chain)
+                new += cut.steps
+                time += cut.cycles
+                self.kept = max(self.kept, cut.kept)
                 number += len(chain)
         program = self.program.with_(steps=tuple(new))
         nbytes = peak_of(program)[1] if len(self.program.steps) <= MOST_STEPS else 0
         cost = Cost(time, max(nbytes + self.kept, self.ports))
         return _Fused(program, cost, worth, self.kept)
 
-    def _best(self, first: int, steps: Sequence[KernelStep]) -> tuple[list[Step], float]:
-        """A chain cut into parts that take the least time together, and that time."""
-        cycles = self.estimates.cycles
+    def _best(self, first: int, steps: Sequence[KernelStep]) -> _Cut:
+        """A chain cut into the parts that take the least time together."""
+        values = tuple(self.worth.get(step.writes[0].root, 0.0) for step in steps[:-1])
+        limit = self.limit if any(values) else min(self.limit, MOST_SCRATCH)
+        key = first, values, limit
+        if key not in self.cut:
+            self.cut[key] = self._least(first, steps, values)
+        return self.cut[key]
+
+    def _least(self, first: int, steps: Sequence[KernelStep], values: Sequence[float]) -> _Cut:
+        cycles = [self.estimates.cycles(step) for step in steps]
         best: list[tuple[float, tuple[tuple[int, BlockChoice | None], ...]]] = [(0.0, ())]
         for end in range(1, len(steps) + 1):
             before, parts = best[end - 1]
-            options = [(before + cycles(steps[end - 1]), (*parts, (end - 1, None)))]
-            chains = _Chains(steps[:end], self._nests)
+            options = [(before + cycles[end - 1], (*parts, (end - 1, None)))]
+            chains = Chains(steps[:end], self._nests)
             for start in range(max(0, end - MOST_STAGES), end - 1):
-                found = self._choice(chains, start)
+                apart = sum(cycles[start:end])
+                found = self._choice(chains, first, start, values[start : end - 1], apart)
                 if found is not None:
                     before, parts = best[start]
                     options.append((before + found[0], (*parts, (start, found[1]))))
@@ -204,39 +218,43 @@ class _Fusion:
         parts = best[-1][1]
         ends = (*(start for start, _ in parts[1:]), len(steps))
         new: list[Step] = []
-        time = 0.0
+        time, kept = 0.0, 0
         for (start, choice), end in zip(parts, ends, strict=True):
-            time += cycles(steps[start]) if choice is None else choice.time
+            time += cycles[start] if choice is None else choice.time
             if choice is None:
                 new.append(steps[start])
                 continue
-            self.kept = max(self.kept, choice.kept)
-            key = first + start, first + end, choice
-            if key not in self.joined:
-                self.joined[key] = _joined(steps[start:end], choice)
-            new.append(self.joined[key])
-        return new, time
+            kept = max(kept, choice.kept)
+            new.append(self._step(first + start, steps[start:end], choice))
+        return _Cut(tuple(new), time, kept)
 
     # -- one part ----------------------------------------------------------------------------------
 
-    def _choice(self, chains: _Chains, start: int) -> tuple[float, BlockChoice] | None:
+    def _step(self, first: int, steps: Sequence[KernelStep], choice: BlockChoice) -> KernelStep:
+        """Steps as one, the same each time that they are."""
+        key = first, first + len(steps), choice
+        if key not in self.joined:
+            self.joined[key] = self.known.join(self._form(first, steps), steps, choice)
+        return self.joined[key]
+
+    def _form(self, first: int, steps: Sequence[KernelStep]) -> ChainForm:
+        place = first, first + len(steps)
+        if place not in self.forms:
+            self.forms[place] = chain_form(steps, self.estimates.text)
+        return self.forms[place]
+
+    def _choice(
+        self, chains: Chains, first: int, start: int, values: Sequence[float], apart: float
+    ) -> tuple[float, BlockChoice] | None:
         """The cycles and the best sizes of the steps from one on as one; None where they are
         better apart."""
-        estimates, steps = self.estimates, chains.steps[start:]
-        # Of two operands of one shape either may be the one that the step before makes.
-        reads = tuple(b.arguments.index(a.writes[0]) for a, b in pairwise(steps))
-        kernels = tuple(
-            (estimates.text(s.kernel), tuple(b.root.place == "constant" for b in s.arguments))
-            for s in steps
-        )
-        key = reads, kernels
-        if key not in self.known:
-            self.known[key] = tuple(self._choices(steps, chains.chain(start)))
-        values = [self.worth.get(step.writes[0].root, 0.0) for step in steps[:-1]]
+        steps = chains.steps[start:]
+        form = self._form(first + start, steps)
+        if form not in self.known.choices:
+            self.known.choices[form] = tuple(self._choices(steps, chains.chain(start)))
         limit = self.limit if any(values) else min(self.limit, MOST_SCRATCH)
-        found = [(c.at_peak(values), c) for c in self.known[key] if c.kept <= limit]
+        found = [(c.at_peak(values), c) for c in self.known.choices[form] if c.kept <= limit]
         best = min(found, key=lambda f: f[0], default=None)
-        apart = sum(estimates.cycles(s) for s in steps)
         return best if best is not None and best[0] < apart else None
 
     def _choices(self, steps: Sequence[KernelStep], chain: Chain | None) -> Iterator[BlockChoice]:
@@ -294,81 +312,6 @@ def followers(program: Program) -> dict[int, int]:
 
 def _is_plain(step: Step) -> bool:
     return isinstance(step, KernelStep) and not step.fixed and not step.kernel.packings
-
-
-def _distinct(steps: Sequence[KernelStep]) -> list[KernelStep]:
-    """The steps with kernels that share no buffers: equal layers of a network share one kernel."""
-    seen: set[Buffer] = set()
-    found: list[KernelStep] = []
-    for step in steps:
-        if not seen.isdisjoint(step.kernel.params):
-            step = replace(step, kernel=fresh_kernel(step.kernel))
-        seen.update(step.kernel.params)
-        found.append(step)
-    return found
-
-
-def _link(a: KernelStep, b: KernelStep) -> Link:
-    (made,) = a.writes
-    places = dict(zip(b.arguments, b.kernel.params, strict=True))
-    return a.kernel.outputs[0], places[made]
-
-
-class _Chains:
-    """The chains of steps up to the last one, each built on the one that is shorter by a step."""
-
-    def __init__(
-        self, steps: Sequence[KernelStep], nests_of: Callable[[Kernel], Nests] | None = None
-    ) -> None:
-        self.steps = steps
-        self._nests_of = nests_of
-        self._known: dict[int, Chain | None] = {}
-
-    def chain(self, start: int) -> Chain | None:
-        """That of the steps from one on; None where a kernel is no nest of loops."""
-        if start not in self._known:
-            longer = start < len(self.steps) - 2
-            rest = self.chain(start + 1) if longer else None
-            steps = self.steps[start:]
-            links = [_link(a, b) for a, b in pairwise(steps)]
-            over = (
-                _is_over(s, a, b) for s, (a, b) in zip(steps[1:], pairwise(links), strict=False)
-            )
-            kernels = [s.kernel for s in steps]
-            missing = longer and rest is None
-            self._known[start] = (
-                None if missing else chain_of(kernels, links, [False, *over], rest, self._nests_of)
-            )
-        return self._known[start]
-
-
-def _is_over(step: KernelStep, link: Link, after: Link) -> bool:
-    """What the step writes may lie over what it reads of the one before."""
-    positions = {b: n for n, b in enumerate(step.kernel.params)}
-    return (positions[link[1]], positions[after[0]]) in step.in_place
-
-
-def _joined(steps: Sequence[KernelStep], choice: BlockChoice) -> KernelStep:
-    """One step in place of several."""
-    chain = _Chains(steps).chain(0)
-    assert chain is not None
-    blocks = chain.blocks({chain.loops[n].var: size for n, size in choice.sizes})
-    assert blocks is not None
-    last = steps[-1]
-    places = {
-        parameter: argument
-        for step in steps
-        for parameter, argument in zip(step.kernel.params, step.arguments, strict=True)
-    }
-    kernel = blocks.kernel(last.kernel.name, last.kernel.origin)
-    return replace(
-        last,
-        kernel=kernel,
-        arguments=tuple(places[b] for b in kernel.params),
-        label=" + ".join(step.label for step in steps),
-        in_place=in_place_positions(kernel),
-        before=tuple(n for step in steps for n in step.nodes)[:-1],
-    )
 
 
 def _sizes(chain: Chain) -> Iterator[dict[LoopVar, int]]:

@@ -24,6 +24,8 @@ MOST_PAIRS = 4_000_000
 
 def dims_at(dim: Dim) -> int:
     """An integer expression at the sizes by which orders are compared."""
+    if isinstance(dim, int):
+        return dim
     return int(dims.evaluate(dim, dict.fromkeys(dims.dim_vars(dim), SAMPLE)))
 
 
@@ -41,7 +43,8 @@ class OrderProblem:
     sizes: tuple[int, ...]
 
     @classmethod
-    def of(cls, program: Program, alignment: int) -> OrderProblem:
+    def of(cls, program: Program, alignment: int, given: bool = False) -> OrderProblem:
+        """`given`: only the given order is asked about, so that nothing need come `before`."""
         segments: dict[ProgramBuffer, list[tuple[int, Segment]]] = {}
         sizes = []
         for number, segment in enumerate(live_segments(program)):
@@ -57,7 +60,8 @@ class OrderProblem:
             for item in used:
                 users[item] |= 1 << n
             touched.append(tuple(used))
-        before = tuple(sum(1 << n for n in s) for s in dependences(program))
+        needed = () if given else dependences(program)
+        before = tuple(sum(1 << n for n in s) for s in needed)
         pairs = tuple(tuple(_pairs(s, within)) for s in program.steps)
         return cls(before, tuple(touched), pairs, tuple(users), tuple(sizes))
 

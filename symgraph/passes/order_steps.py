@@ -42,7 +42,7 @@ def best_order(program: Program, alignment: int = 64, work_limit: int = WORK_LIM
 
 def alive_at_steps(program: Program, alignment: int = 64) -> list[int]:
     """The bytes alive in each step in the given order."""
-    problem = OrderProblem.of(program, alignment)
+    problem = OrderProblem.of(program, alignment, given=True)
     done = alive = 0
     found: list[int] = []
     for step in range(len(program.steps)):

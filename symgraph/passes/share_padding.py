@@ -10,10 +10,12 @@ the widest serves all.  A value that a result, a view or a host operator needs s
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ..ir.compose import apply_forward
+from ..ir.form import op_key
 from ..ir.graph import Graph, make_node, with_inputs
 from ..ir.node import Node, Value
 from ..ir.read_inside import Margins, ReadInside
@@ -49,6 +51,7 @@ class _Sharing:
         self.profiles = Profiles()
         self.results = set(graph.results)
         self.placements: dict[Value, Placement] = {}
+        self.looked_at: dict[Hashable, Placement | None] = {}
         self.around: dict[Value, _Around] = {}
         self.new: dict[Value, Value] = {}
 
@@ -69,12 +72,23 @@ class _Sharing:
     def _find_placements(self) -> None:
         for node in self.graph.nodes:
             if len(node.inputs) == 1 and len(node.types) == 1 and self._is_native(node):
-                type = node.inputs[0].type
-                assert type.shape is not None
-                source = Buffer("x", type.shape, as_dtype(type.dtype))
-                found = find_placement(apply_forward(node, [source])[0])
+                others = len(self.graph.users.get(node.inputs[0], ())) > 1
+                found = self._placement(node) if others else None
                 if found is not None:
                     self.placements[node[0]] = found
+
+    def _placement(self, node: Node) -> Placement | None:
+        """How a node puts its input into a border; equal nodes are looked at once."""
+        type = node.inputs[0].type
+        assert type.shape is not None
+        key = op_key(node.op), type
+        if key[0] is not None and key in self.looked_at:
+            return self.looked_at[key]
+        source = Buffer("x", type.shape, as_dtype(type.dtype))
+        found = find_placement(apply_forward(node, [source])[0])
+        if key[0] is not None:
+            self.looked_at[key] = found
+        return found
 
     def _is_native(self, node: Node) -> bool:
         """The node reads by index expressions, so that it can read at other places."""

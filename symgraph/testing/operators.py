@@ -69,10 +69,11 @@ def check_inference(sample: Sample) -> None:
         assert type.dtype == as_dtype(array.dtype), f"{where}: inferred {type}, got {array.dtype}"
 
 
-def check_reference(sample: Sample) -> None:
-    """The interpreter computes what the reference computes."""
+def check_reference(sample: Sample, target: str = "interp") -> None:
+    """The interpreter, or another target, computes what the reference computes."""
     arrays = sample_arrays(sample)
-    _compare(sample, run(sample, arrays, "interp"), _reference(sample, arrays), "the reference")
+    _compare(sample, run(sample, arrays, target), _reference(sample, arrays),
+             f"the reference, on {target}")  # fmt: skip
 
 
 def check_target(sample: Sample, target: str, level: int = 2) -> None:

@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph import files as files_module
 from symgraph.codegen import program_store
 from symgraph.codegen.content import array_digest, damage_sum
 from symgraph.compiler import Build
 from symgraph.errors import InputError
+from symgraph.files import shrink_folder
 from symgraph.ir.apply import apply
 from symgraph.ir.op import Op
 from symgraph.kernel.compute import compute
@@ -316,6 +318,90 @@ def test_another_process_finds_the_program(options: Options, made: Stages) -> No
         env={**os.environ, "PYTHONHASHSEED": "77", "PYTHONPATH": "."},
     )  # fmt: skip
     assert done.stdout.strip() == run(image()).tobytes().hex(), done.stderr
+
+
+AT_ONCE = """
+import sys, warnings
+warnings.simplefilter("error")
+from tests.codegen import test_program_store as here
+here.program_store.KEEP_FROM_SECONDS = 0.0
+net, params = here.network(), here.bound(here.network())
+print("ready", flush=True)
+sys.stdin.readline()
+run = here.sg.compile(net, params=params, cache=CACHE)
+print(run(here.image()).tobytes().hex())
+"""
+
+
+def started(code: str, options: Options) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code.replace("CACHE", repr(options.cache))],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONPATH": "."},
+    )  # fmt: skip
+
+
+def test_processes_that_make_one_program_at_once(options: Options) -> None:
+    """Each of them is right without a warning, and one whole file is left."""
+    processes = [started(AT_ONCE, options) for _ in range(2)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    found = [process.communicate() for process in processes]
+    expected = sg.compile(network(), params=bound(network()), cache=None)(image())
+    assert [out.strip() for out, _ in found] == [expected.tobytes().hex()] * 2, found
+    assert options.cache is not None
+    left = [p.suffix for p in Path(options.cache).rglob("*") if p.is_file()]
+    assert sorted(left) == [".o", ".program"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run = sg.compile(network(), params=bound(network()), options=options)
+    np.testing.assert_array_equal(run(image()), expected)
+
+
+NO_ROOM = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM))
+"""
+
+
+@pytest.mark.parametrize("room", [0, 700, 9000])
+def test_a_disk_that_is_full_keeps_nothing_half_written(options: Options, room: int) -> None:
+    process = started(NO_ROOM.replace("ROOM", str(room)) + AT_ONCE, options)
+    out, error = process.communicate("go\n")
+    expected = sg.compile(network(), params=bound(network()), cache=None)(image())
+    assert out.split() == ["ready", expected.tobytes().hex()], error
+    assert options.cache is not None
+    left = [p.name for p in Path(options.cache).rglob("*") if p.is_file()]
+    assert all(name.endswith(".o") for name in left) and len(left) <= (room == 9000), left
+
+
+def test_files_that_go_meanwhile_do_not_matter(
+    options: Options, made: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process empties the folder between the listing and the look at each file."""
+    listed = files_module.files_below
+
+    def gone(folder: Any) -> list[Path]:
+        return [*listed(folder), Path(folder) / "gone.program"]
+
+    monkeypatch.setattr(files_module, "files_below", gone)
+    run = sg.compile(network(), params=bound(network()), options=options)
+    assert shrink_folder(Path(str(options.cache)), 0) == 0
+    assert run(image()).shape == (2, 7)
+
+
+def test_a_program_for_another_processor_is_another_one(options: Options, made: Stages) -> None:
+    own = sg.compile(network(), params=bound(network()), options=options)(image())
+    for _ in range(2):
+        plain = sg.compile(network(), params=bound(network()), options=options, cpu="x86-64")
+        np.testing.assert_allclose(plain(image()), own, rtol=1e-4, atol=1e-5)
+    assert (made.count, len(files(options))) == (2, 2)
 
 
 def test_a_folder_that_cannot_be_written_to_keeps_nothing(tmp_path: Path, made: Stages) -> None:

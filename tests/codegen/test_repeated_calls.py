@@ -41,6 +41,71 @@ def test_long_calls(threads):
             f(x.astype(np.float64), w)
 
 
+def chain(threads=1):
+    """A long call whose results between kernels fill some KiB."""
+    x, w = sg.var("x", (35, 65)), sg.var("w", (65, 65))
+    hidden = sg.tanh(sg.matmul(x, w))
+    return sg.compile(sg.matmul(sg.tanh(sg.matmul(hidden, w)), w), target="llvm", threads=threads)
+
+
+def chained(x, w):
+    return np.tanh(np.tanh(x @ w) @ w) @ w
+
+
+def chain_arrays(seed):
+    rng = np.random.default_rng(seed)
+    return (rng.uniform(-1, 1, shape).astype(np.float32) for shape in ((35, 65), (65, 65)))
+
+
+BUSY = 17
+"""The word of the native function's table that says that its workspace is in use."""
+
+
+def test_a_long_call_whose_workspace_is_in_use_takes_another():
+    if not native_call.is_supported():
+        pytest.skip("array objects are laid out in another way here")
+    f = chain()
+    x, w = chain_arrays(1)
+    expected = f(x, w)
+    np.testing.assert_allclose(expected, chained(x, w), rtol=1e-3, atol=1e-4)
+    table = f._prepared.call.__self__
+    idle = len(f._runner._idle)
+    assert (f(x, w) == expected).all() and table[BUSY] == 0
+    assert len(f._runner._idle) == idle
+    own = f._runner._idle.pop()
+    table[BUSY] = 1
+    for _ in range(3):
+        assert (f(x, w) == expected).all() and table[BUSY] == 1
+    (taken,) = f._runner._idle
+    assert taken is not own
+    with pytest.raises(InputError, match="must have dtype"):
+        f(x.astype(np.float64), w)
+    table[BUSY] = 0
+    assert (f(x, w) == expected).all()
+
+
+def test_long_calls_of_many_threads_share_no_workspace():
+    f = chain()
+    wrong: list[int] = []
+
+    def work(seed):
+        x, w = chain_arrays(seed)
+        expected = chained(x, w)
+        out = np.empty((35, 65), np.float32)
+        bound = f.bind({"x": x, "w": w}, out)
+        for _ in range(200):
+            found = f(x, w)
+            bound()
+            wrong.extend(seed for y in (found, out) if not np.allclose(y, expected, atol=1e-3))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
 @pytest.fixture(params=["native", "python"])
 def way(request, monkeypatch):
     if request.param == "python":

@@ -6,6 +6,8 @@ computed:
 
     several tiles of rows    each asks for its share of the next panel of columns
     one tile of rows         a step asks for what a later step of the same panel reads
+    an open number of tiles  each asks for its share, once it is known; where there is none, the
+                             first of the smaller tiles for what is left looks ahead as one alone
 
 So do the rows of a large result, whose lines have to be there before they are written.
 
@@ -18,16 +20,17 @@ So do the rows of a large result, whose lines have to be there before they are w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ...kernel import dims
 from ...kernel.dims import Dim, LoopVar
-from ...kernel.ir import For, If, IndexValue, Prefetch, Stmt, block, call
+from ...kernel.ir import Expr, For, If, IndexValue, Prefetch, Stmt, block, call
 from ...kernel.rewrite import StmtRewriter, Substitute
 from .contraction import Contraction
 from .operand_costs import is_far
-from .row_blocks import row_block
+from .row_blocks import OWN_BYTES, row_block
 from .strides import Access
-from .tile import Tile
+from .tile import Tile, depth_of
 from .traffic import CACHE_BYTES, choose_order
 
 LINE_BYTES = 64
@@ -48,6 +51,16 @@ AHEAD = 1200
 """Multiplications of vectors that take as long as a line takes to come from memory."""
 
 
+@dataclass(frozen=True, slots=True)
+class OpenRows:
+    """One of an open number of tiles: whether it `is_first`, and among those of its size, where
+    these share the work, its `number` and their `count`."""
+
+    is_first: Expr
+    number: Dim = 0
+    count: Dim | None = None
+
+
 def look_ahead(
     body: Stmt,
     found: Contraction,
@@ -57,25 +70,58 @@ def look_ahead(
     row_tile: Dim | None,
     parts: tuple[LoopVar, int] | None = None,
     rows: tuple[Dim, int] | None = None,
-    alone: bool = False,
+    opens: OpenRows | None = None,
 ) -> Stmt:
     """The tile `body` with prefetches before its innermost loops.
 
     `first` gives the tiled axes in the first row and lane; `vector` is the unrolled loop over the
     tile's vectors, `row_tile` the number of the tile among the rows; `parts` is a loop over so many
     operands in vectors, all of the same columns; `rows` are the first row and their number.
-    `alone` is a tile of one row, of those that are left of an open extent: where there are no
-    others, it is all that passes by.
+    `opens` says where among the others a tile comes that is one of an open number.
     """
     inner = found.serial[-1]
     if not isinstance(inner.extent, int) or inner.extent % STEP:
         return body
     outer = LoopVar("r")
-    asks = [_columns_ask(found, tile, first, vector, row_tile, parts, outer, alone)]
+    if opens is None or rows is None:
+        asks = [_columns_ask(found, tile, first, vector, row_tile, parts, outer, tile.height, None)]
+    else:
+        asks = [_open_ask(found, tile, first, vector, outer, rows[1], opens)]
     if rows is not None:
         asks += [_result_ask(found, tile, a, first, vector, rows, outer) for a in found.stores]
     some = [ask for ask in asks if ask is not None]
     return _Insert(inner, outer, block(*some)).stmt(body) if some else body
+
+
+def _open_ask(
+    found: Contraction,
+    tile: Tile,
+    first: dict[LoopVar, Dim],
+    vector: LoopVar,
+    outer: LoopVar,
+    height: int,
+    opens: OpenRows,
+) -> Stmt | None:
+    """The same of a tile that is one of an open number: all of one size share in asking for the
+    next panel, where it finds room; what is left of the rows asks if nothing has come before."""
+    access = _streamed(found, tile)
+    order = None if access is None else _passing(found, tile, access, True)
+    if access is None or order is None:
+        return None
+    alone = _columns_ask(found, tile, first, vector, None, None, outer, height, opens)
+    if opens.count is None or order[1] or 2 * _panel_nbytes(found, tile) > OWN_BYTES:
+        return None if alone is None else If(opens.is_first, alone)
+    step = LoopVar("k")
+    # Computed wherever it is needed, also where there is no such tile.
+    share = dims.ceildiv(STEP, dims.maximum(opens.count, 1))
+    position = dims.add(dims.mul(outer, STEP), dims.add(dims.mul(opens.number, share), step))
+    values = {**_next_panel(tile, first), found.serial[-1].var: position}
+    index = tuple(dims.substitute(d, values) for d in access.index)
+    ask = For(vector, tile.columns, "unroll", Prefetch(access.buffer, index))
+    few = call("lt", IndexValue(opens.count), IndexValue(FEW_ROWS // height + 1))
+    shares = If(few, For(step, share, "serial", ask))
+    only = call("lt", IndexValue(opens.count), IndexValue(2))
+    return shares if alone is None else If(only, alone, shares)
 
 
 def _columns_ask(
@@ -86,15 +132,15 @@ def _columns_ask(
     row_tile: Dim | None,
     parts: tuple[LoopVar, int] | None,
     outer: LoopVar,
-    alone: bool,
+    height: int,
+    opens: OpenRows | None,
 ) -> Stmt | None:
     """What round `outer` of a tile asks for of the operand in vectors."""
     access = _streamed(found, tile)
-    order = None if access is None else _passing(found, tile, access, alone)
+    order = None if access is None else _passing(found, tile, access, opens is not None)
     if access is None or order is None:
         return None
     tiles, others = order
-    height = 1 if alone else tile.height
     rows = height * tiles
     for loop in others:
         assert isinstance(loop.extent, int)
@@ -167,7 +213,7 @@ def _streamed(found: Contraction, tile: Tile) -> Access | None:
 
 
 def _passing(
-    found: Contraction, tile: Tile, access: Access, alone: bool
+    found: Contraction, tile: Tile, access: Access, is_open: bool
 ) -> tuple[int, Sequence[For]] | None:
     """The tiles of rows, and the other loops, that pass by one panel; None where that is not the
     order of the loops, or an extent is open."""
@@ -183,7 +229,7 @@ def _passing(
     axis, step = tile.row_axis, tile.rows
     if tile.deep_axis is not None:
         axis, step = tile.deep_axis, tile.deep
-    rows = 1 if axis is None or alone else found.extent(axis)
+    rows = 1 if axis is None or is_open else found.extent(axis)
     if not isinstance(rows, int):
         return None
     block = row_block(found, tile)
@@ -194,12 +240,15 @@ def _passing(
         return None
     if not all(isinstance(e, int) for e in extents):
         return None
-    panel = tile.columns * LINE_BYTES
-    for loop in found.serial:
-        if not isinstance(loop.extent, int):
-            return None
-        panel *= loop.extent
-    return None if panel > PANEL_BYTES and (tiles > 1 or others) else (tiles, others)
+    if not all(isinstance(loop.extent, int) for loop in found.serial):
+        return None
+    large = _panel_nbytes(found, tile) > PANEL_BYTES
+    return None if large and (tiles > 1 or others) else (tiles, others)
+
+
+def _panel_nbytes(found: Contraction, tile: Tile) -> int:
+    """What a tile reads of the operand in vectors, where its summed extents are known."""
+    return tile.columns * LINE_BYTES * depth_of(found, 1)
 
 
 def _number(others: Sequence[For], row_tile: Dim | None, tiles: int) -> Dim:

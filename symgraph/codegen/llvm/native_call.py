@@ -10,13 +10,17 @@ What differs among programs and shapes is in a table of 64-bit words, the functi
     2  extents          8  release the lock?     14  and its text
     3  entry            9  PyEval_SaveThread     15  arguments before the arrays
     4  context         10  PyEval_RestoreThread  16  workspace, if that is none
-    5  numpy.ndarray   11  Py_IncRef             17  the extents, one word each, then for each array
+    5  numpy.ndarray   11  Py_IncRef             17  whether that is in use
+                                                 18  what to call then, or none
+                                                 19  PyObject_Vectorcall
+                                                 20  the extents, one word each, then for each array
                                                      its dtype, flags, rank and shape
 
 An array that is not exactly of the type that the table names makes it return False, before anything
-has run.  A short call keeps Python's lock, so that nothing else can use its workspace meanwhile; a
-long one lets the lock go, and its caller passes a workspace that no other call uses.  Where this
-Python does not lay out objects as expected, there is no function.
+has run.  A short call keeps Python's lock, so that nothing else can use its workspace meanwhile.  A
+long one lets the lock go: its caller passes a workspace that no other call uses, or it notes that
+its own is in use, and while it is, another function is called instead.  Who notes and looks has the
+lock.  Where this Python does not lay out objects as expected, there is no function.
 """
 
 from __future__ import annotations
@@ -42,7 +46,7 @@ C_CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
 TYPE, DATA, RANK, SHAPE, DTYPE, FLAGS = 8, 16, 24, 32, 56, 64
 """Bytes from the start of an array object to its fields."""
 
-HEADER = 17
+HEADER = 20
 FASTCALL = 0x80
 _FAILED = ctypes.c_char_p(b"a compiled program refused its context")
 
@@ -141,6 +145,21 @@ good:
   store i64 %data, ptr %place_p
   br label %array
 run:
+  %other_p = getelementptr i64, ptr %table, i64 18
+  %other = load ptr, ptr %other_p
+  %busy_p = getelementptr i64, ptr %table, i64 17
+  %busy = load i64, ptr %busy_p
+  %is_busy = icmp ne i64 %busy, 0
+  br i1 %is_busy, label %elsewhere, label %take
+elsewhere:
+  %vectorcall_p = getelementptr i64, ptr %table, i64 19
+  %vectorcall = load ptr, ptr %vectorcall_p
+  %done_there = call ptr %vectorcall(ptr %other, ptr %args, i64 %given, ptr null)
+  ret ptr %done_there
+take:
+  %guards = icmp ne ptr %other, null
+  %in_use = zext i1 %guards to i64
+  store i64 %in_use, ptr %busy_p
   %own_p = getelementptr i64, ptr %table, i64 16
   %has_own = icmp eq i64 %skip, 0
   br i1 %has_own, label %enter, label %passed
@@ -149,7 +168,7 @@ passed:
   %workspace_p = getelementptr i8, ptr %workspace_o, i64 {DATA}
   br label %enter
 enter:
-  %from = phi ptr [%own_p, %run], [%workspace_p, %passed]
+  %from = phi ptr [%own_p, %take], [%workspace_p, %passed]
   %workspace = load ptr, ptr %from
   %entry_p = getelementptr i64, ptr %table, i64 3
   %entry = load ptr, ptr %entry_p
@@ -173,6 +192,7 @@ let_go:
   br label %done
 done:
   %status = phi i32 [%status_k, %keep], [%status_r, %let_go]
+  store i64 0, ptr %busy_p
   %fine = icmp eq i32 %status, 0
   br i1 %fine, label %yes, label %bad
 bad:
@@ -267,22 +287,26 @@ def native_call(
     extents: Sequence[int],
     workspace: int | None,
     owners: Any,
+    instead: Callable[..., bool] | None = None,
 ) -> Callable[..., bool] | None:
     """The function for arrays of exactly these types; None where there is none.
 
     With the address of a workspace the call keeps Python's lock; without one it takes an array of
-    bytes as its first argument, and lets the lock go.  The function keeps `owners` alive: of
-    the code, the context and the workspace.
+    bytes as its first argument, and lets the lock go.  With both a workspace and a function to call
+    `instead`, while another call uses that workspace, it lets the lock go too.  The function keeps
+    `owners` alive: of the code, the context and the workspace.
     """
     method = _method()
     if method is None:
         return None
     words = [len(inputs) + len(outputs), len(inputs), len(extents), entry, context]
-    words += [id(np.ndarray), id(True), id(False), int(workspace is None)]
+    lets_go = workspace is None or instead is not None
+    words += [id(np.ndarray), id(True), id(False), int(lets_go)]
     names = ("PyEval_SaveThread", "PyEval_RestoreThread", "Py_IncRef", "PyErr_SetString")
     words += [_function_address(name) for name in names]
     words += [id(InternalError), ctypes.cast(_FAILED, ctypes.c_void_p).value or 0]
-    words += [int(workspace is None), workspace or 0, *extents]
+    words += [int(workspace is None), workspace or 0, 0, 0 if instead is None else id(instead)]
+    words += [_function_address("PyObject_Vectorcall"), *extents]
     needed = C_CONTIGUOUS | ALIGNED
     for array in inputs:
         words += [id(array.dtype), needed, array.ndim, *array.shape]
@@ -294,6 +318,6 @@ def native_call(
     table = np.array(words, np.int64)
     # What stands in the place of the function's module lives as long as the function does; so must
     # its definition, of which threads that come here first at the same time make one each.
-    kept = (owners, method, tuple(array.dtype for array in (*inputs, *outputs)))
+    kept = (owners, instead, method, tuple(array.dtype for array in (*inputs, *outputs)))
     function: Callable[..., bool] = create(ctypes.addressof(method), table, kept)
     return function

@@ -128,6 +128,14 @@ class Roof:
         seconds = self._time(self.read, self.rounds, again) / again
         self.bytes_per_second = max(self.bytes_per_second, nbytes / seconds)
 
+    def in_registers(self, seconds: float) -> float:
+        """Multiply-adds in registers a second, counted twice, of one thread for about so long."""
+        flops = 2 * self.lanes * ACCUMULATORS
+        rounds = max(1000, int(seconds * max(self.flops_per_second, 1e9) / self.threads / flops))
+        start = time.perf_counter()
+        self.peak(self.data[0].ctypes.data, self.out[0].ctypes.data, rounds, None)
+        return rounds * flops / max(time.perf_counter() - start, 1e-9)
+
     def sustained(self, seconds: float) -> float:
         """Multiply-adds a second, counted twice, of one thread for about so long, their operands
         loaded from the nearest cache: over many milliseconds a processor may slow down."""

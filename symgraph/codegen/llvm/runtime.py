@@ -22,6 +22,7 @@ from ...ir.release import is_gathered
 from ...kernel import dims
 from ...kernel.dims import Dim, DimVar
 from ...kernel.dtypes import as_dtype
+from ...pages import aligned_bytes
 from ..host import call_host
 from . import abi
 from .emit import Layout
@@ -38,6 +39,9 @@ ENTRY = ctypes.CFUNCTYPE(
 
 LONG_CALL = 50_000
 """Estimated instructions (about 10 us) from which other Python threads may run meanwhile."""
+
+OWN_BYTES = 64 << 10
+"""A workspace of at most so many bytes may wait for the next call of one function alone."""
 
 
 @dataclass(slots=True)
@@ -156,17 +160,38 @@ class LLVMRunner:
         if nbytes is None:
             nbytes = self._measure(sizes)
         is_long = self._value(self.layout.work, sizes) >= LONG_CALL
-        own = None if is_long else _aligned(nbytes)
-        address = None if own is None else own.address
-        entry = self._loaded.addresses[0]
-        owners = (self, own)
-        function = native_call(
-            entry, self._context_address, inputs, outputs, sizes, address, owners
+        own = _aligned(nbytes) if not is_long or nbytes <= OWN_BYTES else None
+        call = self._taking(self._native(inputs, outputs, sizes, None), nbytes) if is_long else None
+        if own is None:
+            return call
+        return self._native(inputs, outputs, sizes, own, call)
+
+    def _native(
+        self,
+        inputs: Sequence[Array],
+        outputs: Sequence[Array],
+        sizes: tuple[int, ...],
+        own: Workspace | None,
+        instead: Callable[..., bool] | None = None,
+    ) -> Callable[..., bool] | None:
+        """The native call with a workspace of its own, or with one that it is given."""
+        return native_call(
+            self._loaded.addresses[0],
+            self._context_address,
+            inputs,
+            outputs,
+            sizes,
+            None if own is None else own.address,
+            (self, own),
+            instead,
         )
+
+    def _taking(
+        self, function: Callable[..., bool] | None, nbytes: int
+    ) -> Callable[..., bool] | None:
+        """The native call with a workspace from the idle ones."""
         if function is None:
             return None
-        if not is_long:
-            return function
 
         def call(*arrays: Any) -> bool:
             workspace = self._take(nbytes)
@@ -257,10 +282,8 @@ def _address(array: Array) -> int:
 
 
 def _aligned(nbytes: int) -> Workspace:
-    memory = np.empty(nbytes + abi.ALIGNMENT, np.uint8)
-    skip = -memory.ctypes.data % abi.ALIGNMENT
-    part = memory[skip : skip + nbytes]
-    return Workspace(part, part.ctypes.data, nbytes)
+    memory = aligned_bytes(nbytes, abi.ALIGNMENT)
+    return Workspace(memory, memory.ctypes.data, nbytes)
 
 
 def _constant_block(program: Program) -> Workspace:

@@ -27,12 +27,12 @@ from ...kernel.transform.split import block_extent
 from ...kernel.transform.stage import is_read_alike, read_packed, stage
 from ...kernel.transform.vectorise_reduction import vectorise_reduction_loop
 from .contraction import Contraction, recognise, replace_contraction
-from .look_ahead import look_ahead
+from .look_ahead import OpenRows, look_ahead
 from .machine import Machine
 from .row_blocks import row_block
 from .schedule_loops import MOST_LANES, widest
 from .strides import Access
-from .tile import REST_ROWS, Tile, packed_order
+from .tile import Tile, packed_order, rest_rows
 from .tiling import choose_tile
 from .traffic import choose_order
 
@@ -134,10 +134,10 @@ def _columns(found: Contraction, tile: Tile) -> Stmt:
 
 class Piece:
     """Part of an axis: where it starts, how many tile steps it has, what is left of the axis, and
-    the number of the tile.  `deeper` is the part of the second axis of rows; `is_rest` says that it
-    is one row of those left of an open extent."""
+    the number of the tile.  `deeper` is the part of the second axis of rows; `opens` says, along an
+    open axis, where the part comes among the others."""
 
-    __slots__ = ("deeper", "is_rest", "left", "number", "start", "steps")
+    __slots__ = ("deeper", "left", "number", "opens", "start", "steps")
 
     def __init__(
         self, start: Dim, steps: int, left: Dim | None = None, number: Dim | None = None
@@ -146,7 +146,7 @@ class Piece:
         self.deeper: Piece | None = None
         self.start = start
         self.steps = steps
-        self.is_rest = False
+        self.opens: OpenRows | None = None
         self.left = left
 
 
@@ -177,9 +177,7 @@ def _column_tile(found: Contraction, tile: Tile, rows: Piece, columns: Piece) ->
         v: dims.substitute(d, {row: 0, lane: 0, deep: 0}) for v, d in values.items()
     }
     lines = None if rows.deeper is not None else (rows.start, rows.steps)
-    ahead = look_ahead(
-        tiled, found, tile, first, vector, rows.number, rows=lines, alone=rows.is_rest
-    )
+    ahead = look_ahead(tiled, found, tile, first, vector, rows.number, rows=lines, opens=rows.opens)
     return ahead if tile.steps == 1 else several_at_once(ahead, found.serial[-1].var, tile.steps)
 
 
@@ -306,27 +304,26 @@ def _rows(extent: Dim, most: int, make: Callable[[Piece], Stmt]) -> Stmt:
     var = LoopVar("t")
     if isinstance(extent, int):
         return _loop(var, -(-extent // most), _even(extent, most, var, var, make))
+    if most == 1:
+        return _loop(var, extent, make(Piece(var, 1)))
     full = dims.floordiv(extent, most)
     start = dims.mul(var, most)
     left = dims.add(extent, dims.mul(full, -most))
-    rest_stmts: list[Stmt] = []
-    if most > REST_ROWS:
+    whole = Piece(start, most)
+    whole.opens = OpenRows(_below(var, 1), var, full)
+    rest: list[Stmt] = []
+    larger = most
+    for rows in rest_rows(most):
         q = LoopVar("q")
-        few = dims.floordiv(left, REST_ROWS)
-        at = dims.add(start, dims.mul(q, REST_ROWS))
-        rest_stmts.append(For(q, few, "serial", make(Piece(at, REST_ROWS))))
-        start = dims.add(start, dims.mul(few, REST_ROWS))
-        left = dims.add(left, dims.mul(few, -REST_ROWS))
-    one = LoopVar("q")
-    single = Piece(dims.add(start, one), 1)
-    single.is_rest = True
-    rest_stmts.append(For(one, left, "serial", make(single)))
-    if most == 1:
-        return _loop(var, extent, make(Piece(var, 1)))
-    count = dims.ceildiv(extent, most)
-    return For(var, count, "parallel",
-               If(_below(var, full), make(Piece(dims.mul(var, most), most)),
-                  block(*rest_stmts)))  # fmt: skip
+        count = dims.floordiv(left, rows)
+        piece = Piece(dims.add(start, dims.mul(q, rows)), rows)
+        piece.opens = OpenRows(_below(extent, larger))
+        rest.append(For(q, count, "serial", make(piece)))
+        start = dims.add(start, dims.mul(count, rows))
+        left = dims.add(left, dims.mul(count, -rows))
+        larger = rows
+    return For(var, dims.ceildiv(extent, most), "parallel",
+               If(_below(var, full), make(whole), block(*rest)))  # fmt: skip
 
 
 def _lanes(extent: Dim, tile: Tile, step: int, make: Callable[[Piece], Stmt]) -> Stmt:

@@ -22,8 +22,8 @@ OPEN_EXTENT = 64
 OPEN_EXTENTS = (1, OPEN_EXTENT)
 """The extents at which a tile over an open one is judged."""
 
-REST_ROWS = 4
-"""Rows of the smaller tile for what is left of an open extent."""
+REST_ROWS = (8, 4, 2, 1)
+"""Rows of the smaller tiles for what is left of an open extent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,11 @@ def _size_at(extent: Dim, n: int) -> int:
     return max(1, int(dims.evaluate(extent, env)))
 
 
+def rest_rows(most: int) -> tuple[int, ...]:
+    """The smaller tiles, the larger ones first, for what tiles of `most` rows leave."""
+    return tuple(rows for rows in REST_ROWS if rows < most)
+
+
 def pieces(extent: Dim, most: int, n: int) -> tuple[tuple[int, float], ...]:
     """How many tiles of how many rows (see `_rows` in schedule_contraction.py) cover an extent;
     the average of the two heights where it is known."""
@@ -105,9 +110,12 @@ def pieces(extent: Dim, most: int, n: int) -> tuple[tuple[int, float], ...]:
     if isinstance(extent, int):
         count = -(-size // most)
         return ((count, size / count),)
-    full, left = divmod(size, most)
-    few, single = divmod(left, REST_ROWS) if most > REST_ROWS else (0, left)
-    return tuple((c, float(r)) for c, r in ((full, most), (few, REST_ROWS), (single, 1)) if c)
+    found = []
+    for rows in (most, *rest_rows(most)):
+        times, size = divmod(size, rows)
+        if times:
+            found.append((times, float(rows)))
+    return tuple(found)
 
 
 def moves(found: Contraction, access: Access, var: LoopVar) -> bool:

@@ -46,7 +46,7 @@ MASK_COST = 1.1
 CROWDED_COST = 1.2
 """What rows cost that push each other out of the nearest cache: all of them, twice over."""
 
-OPEN_HEIGHTS = (4, 6, 8)
+OPEN_HEIGHTS = (4, 6, 8, 12)
 """Rows that are tried along an open extent, besides the most that registers hold."""
 
 MOST_VECTORS = 6
@@ -220,9 +220,8 @@ def _steps(axes: _Axes, machine: Machine, rows: int, columns: int, width: int) -
 
 def _is_streamed(found: Contraction, access: Access, row: LoopVar | None) -> bool:
     """Neighbouring rows lie apart, and a core's own cache does not keep all of them."""
-    nbytes = access.buffer.nbytes
-    large = isinstance(nbytes, int) and nbytes > CACHE_BYTES
-    return row is not None and large and is_far(found, access, row)
+    nbytes = size_of(access.buffer.nbytes, judged_extents(found)[-1])
+    return row is not None and nbytes > CACHE_BYTES and is_far(found, access, row)
 
 
 def _widest_nbytes(accesses: Sequence[Access]) -> int:
@@ -275,7 +274,8 @@ def _row_choices(axes: _Axes, most: int) -> Iterator[tuple[int, LoopVar | None, 
     found, extent = axes.found, axes.height
     if not isinstance(extent, int):
         size = size_of(extent, axes.extents[-1])
-        tried = (even_rows(size, min(most, size)), *(r for r in OPEN_HEIGHTS if r <= most))
+        near = even_rows(size, min(most, size)), min(most, size)
+        tried = (*near, *(r for r in OPEN_HEIGHTS if r <= most))
         for rows in dict.fromkeys(tried):
             yield rows, None, 1
         return

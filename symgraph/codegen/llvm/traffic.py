@@ -62,13 +62,14 @@ def _traffic_by_order(found: Contraction, tile: Tile, n: int) -> list[int]:
     if tile.block_axis is not None and tile.column_axis is not None:
         sizes[tile.column_axis] = tile.lanes
     return [
-        _traffic(found, [loop for part in order.split() for loop in parts[part]], sizes)
+        _traffic(found, [loop for part in order.split() for loop in parts[part]], sizes, n)
         for order in ORDERS
     ]
 
 
-def _footprint(access: Access, inside: dict[LoopVar, int]) -> int:
-    """Bytes of a buffer that loops of these extents touch; overlapping windows count once."""
+def _footprint(access: Access, inside: dict[LoopVar, int], n: int) -> int:
+    """Bytes of a buffer that loops of these extents touch, where open ones are `n`; overlapping
+    windows count once."""
     nbytes = access.buffer.dtype.nbytes
     for moving, extent in zip(_movements(access.index), access.buffer.shape, strict=True):
         width = 1
@@ -80,7 +81,7 @@ def _footprint(access: Access, inside: dict[LoopVar, int]) -> int:
             for var, count in inside.items():
                 step_ = moving.get(var, 0)
                 width = width * count if step_ is None else width + step_ * (count - 1)
-        nbytes *= min(width, extent) if isinstance(extent, int) else width
+        nbytes *= min(width, size_of(extent, n))
     return nbytes
 
 
@@ -106,25 +107,23 @@ def _step(dim: Dim, var: LoopVar) -> int | None:
     return abs(step) if isinstance(step, int) else 0
 
 
-def _traffic(found: Contraction, loops: Trips, sizes: dict[LoopVar, int]) -> int:
+def _traffic(found: Contraction, loops: Trips, sizes: dict[LoopVar, int], n: int) -> int:
     """Bytes read from afar: an operand is read again for every round of a loop that does not move
     along it when what one round touches is more than the near cache keeps."""
     moving = [[moves(found, a, var) for var, _ in loops] for a in found.loads]
     inside = dict(sizes)
-    wholes = [a.buffer.nbytes for a in found.loads]
+    wholes = [size_of(a.buffer.nbytes, n) for a in found.loads]
     rounds = [1] * len(found.loads)
     for position in reversed(range(len(loops))):
         var, trips = loops[position]
-        touched = [_footprint(a, inside) for a in found.loads]
-        held = sum(min(n, w) if isinstance(w, int) else n
-                   for n, w in zip(touched, wholes, strict=True))  # fmt: skip
+        touched = [_footprint(a, inside, n) for a in found.loads]
+        held = sum(min(part, w) for part, w in zip(touched, wholes, strict=True))
         inside[var] = inside.get(var, 1) * trips
         for number, along in enumerate(moving):
             if not along[position] and held > CACHE_BYTES:
                 rounds[number] *= trips
-    touched = [_footprint(a, inside) for a in found.loads]
+    touched = [_footprint(a, inside, n) for a in found.loads]
     total = 0
     for nbytes, whole, times in zip(touched, wholes, rounds, strict=True):
-        once = min(nbytes, whole) if isinstance(whole, int) else nbytes
-        total += once * times
+        total += min(nbytes, whole) * times
     return total

@@ -105,7 +105,8 @@ def product(dims: tuple[Dim, ...] | list[Dim]) -> Dim:
     """The product; 1 for none."""
     result: Dim = 1
     for dim in dims:
-        result = mul(result, dim)
+        both = isinstance(dim, int) and isinstance(result, int)  # nearly always
+        result = result * dim if both else mul(result, dim)
     return result
 
 

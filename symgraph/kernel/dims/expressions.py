@@ -290,7 +290,7 @@ class Sum(Symbolic):
 
     terms: tuple[tuple[Monomial, int], ...]
     constant: int
-    _hash: int = field(init=False, repr=False, compare=False)
+    _hash: int | None = field(init=False, repr=False, compare=False)
     holds: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -298,11 +298,15 @@ class Sum(Symbolic):
         for monomial, _ in self.terms:
             for atom in monomial:
                 held |= atom.holds
-        object.__setattr__(self, "_hash", hash((self.terms, self.constant)))
+        object.__setattr__(self, "_hash", None)
         object.__setattr__(self, "holds", held)
 
     def __hash__(self) -> int:
-        return self._hash
+        found = self._hash
+        if found is None:  # of most sums nobody asks
+            found = hash((self.terms, self.constant))
+            object.__setattr__(self, "_hash", found)
+        return found
 
     def __reduce__(self) -> Any:
         return type(self), (self.terms, self.constant)

@@ -20,13 +20,13 @@ from ...ir.form import op_key
 from ...ir.node import Node, Value
 from ...kernel import dims
 from ...kernel.compute import Compute, Tensor
-from ...kernel.dims import Dim, DimVar
+from ...kernel.dims import Dim, DimVar, LoopVar
 from ...kernel.dtypes import as_dtype
 from ...kernel.inlining import has_reduce
-from ...kernel.ir import Buffer, Reduce
+from ...kernel.ir import Buffer, Expr, Load, Reduce
 from ...kernel.loops import StagePlan, plan_stages
 from ...kernel.picked_sums import picked_terms, visited
-from ...kernel.rewrite import walk
+from ...kernel.rewrite import operands, walk
 from .profile import contraction, expression_depth, inner_operations
 
 SCRATCH_BYTES = 32 * 1024
@@ -40,6 +40,9 @@ PARALLEL_ITERATIONS = 8
 
 MAX_BUFFERS = 24
 MAX_DEPTH = 120
+
+FEW_APART = 2
+"""Operands that what follows a contraction may read lane by lane: resizing reads one or two."""
 
 OPEN_EXTENT = 64
 """An open extent counts as this many where work is weighed."""
@@ -59,26 +62,35 @@ class Limits:
     """In how many parts the rest of a group may read its contraction (see kernel/parts.py)."""
 
 
+MOST_KNOWN = 1 << 14
+_known: dict[tuple[Limits, Hashable], bool] = {}
+"""What was judged of groups, by limits and signature: a network whose forms are tried a second time
+asks again about nearly all of its groups."""
+
+
 class Judge:
     """Judges groups; equal groups (repeated blocks of a network) are judged once."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._known: dict[Hashable, bool] = {}
 
     def approves(self, nodes: Sequence[Node], exported: Sequence[Value]) -> bool:
         """The nodes, in order, as one kernel that stores the exported values."""
-        key = _signature(nodes, exported)
-        if key is None:
+        # First of all: what reads hundreds of values would be composed for each of them.
+        if _reads(nodes) + len(exported) > MAX_BUFFERS:
+            return False
+        signature = _signature(nodes, exported)
+        if signature is None:
             return self._judge(nodes, exported)
-        if key not in self._known:
-            self._known[key] = self._judge(nodes, exported)
-        return self._known[key]
+        key = self.limits, signature
+        if key not in _known:
+            if len(_known) >= MOST_KNOWN:
+                _known.clear()
+            _known[key] = self._judge(nodes, exported)
+        return _known[key]
 
     def _judge(self, nodes: Sequence[Node], exported: Sequence[Value]) -> bool:
-        values, inputs = compose(nodes)
-        if len(inputs) + len(exported) > MAX_BUFFERS:
-            return False
+        values, _ = compose(nodes)
         outputs = []
         for value in exported:
             compute = values[value]
@@ -109,6 +121,16 @@ class Judge:
         for stage, shape in zip(kept, plan.scratch_shapes, strict=True):
             total = dims.add(total, dims.mul(dims.product(list(shape)), stage.compute.dtype.nbytes))
         return isinstance(total, int) and total <= self.limits.scratch_bytes
+
+
+def _reads(nodes: Sequence[Node]) -> int:
+    """How many values the nodes read from outside, literals aside."""
+    made: set[Value] = set()
+    outside: set[Value] = set()
+    for node in nodes:
+        outside.update(v for v in node.inputs if v not in made and literal(v) is None)
+        made.update(node.values)
+    return len(outside)
 
 
 def compose(nodes: Sequence[Node]) -> tuple[dict[Value, Tensor], dict[Value, Buffer]]:
@@ -160,9 +182,32 @@ def _is_plain_contraction(plan: StagePlan, values: Mapping[Value, Tensor], most_
         _inner_axes(plan, n) and not _is_parts(plan, n, most_parts) for n in range(len(plan.stages))
     ):
         return False
+    if any(_reads_lanes_apart(s.compute) for s in plan.stages):
+        return False
     reduces = [e for e in walk(summed[0].body) if isinstance(e, Reduce)]
     own = max(inner_operations(c.body) for c in _own_computes(values))
     return len(reduces) == 1 and inner_operations(summed[0].body) <= own
+
+
+def _reads_lanes_apart(compute: Compute) -> bool:
+    """Beside the sum, neighbours along the last axis read what divisions of their index tell, many
+    values each: a target loads these lane by lane, for every vector of a register tile again."""
+    last = next((a.var for a in reversed(compute.axes) if a.extent != 1), None)
+    seen: set[int] = set()
+    stack: list[Expr] = [compute.body]
+    apart = 0
+    while stack:
+        e = stack.pop()
+        if id(e) not in seen and not isinstance(e, Reduce):
+            seen.add(id(e))
+            stack += operands(e)
+            apart += isinstance(e, Load) and any(_divides(d, last) for d in e.index)
+    return apart > FEW_APART
+
+
+def _divides(dim: Dim, variable: LoopVar | None) -> bool:
+    divisions = (a for a in dims.atoms(dim) if isinstance(a, (dims.FloorDiv, dims.Mod)))
+    return any(variable in dims.atoms(d) for d in divisions)
 
 
 def _inner_axes(plan: StagePlan, stage: int) -> list[int]:

@@ -8,6 +8,7 @@ the room that its neighbours leave, to where its edges pull it.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -116,8 +117,17 @@ class _Rooms:
             self.right[a].append((b, gap))
 
     def bounds(self, b: int, x: Sequence[float]) -> tuple[float, float]:
-        low = max((x[a] + gap for a, gap in self.left[b]), default=-_FAR)
-        high = min((x[a] - gap for a, gap in self.right[b]), default=_FAR)
+        # Asked a million times for two thousand nodes: loops are twice as fast as generators.
+        low = -math.inf if self.left[b] else -_FAR
+        high = math.inf if self.right[b] else _FAR
+        for a, gap in self.left[b]:
+            least = x[a] + gap
+            if least > low:
+                low = least
+        for a, gap in self.right[b]:
+            most = x[a] - gap
+            if most < high:
+                high = most
         return low, high
 
 
@@ -230,11 +240,12 @@ def _move(
     direction: int,
     median: bool,
 ) -> None:
+    if walls[b] is Kind.NODE and not pulls[b]:
+        return
     low, high = rows.bounds(b, x)
     if walls[b] is Kind.NODE:
-        if pulls[b]:
-            wish = _median(pulls[b], x) if median else _mean(pulls[b], x)
-            x[b] = min(max(wish, low), high)
+        wish = _median(pulls[b], x) if median else _mean(pulls[b], x)
+        x[b] = min(max(wish, low), high)
     elif direction < 0:
         # Walls make room on the side to which the sweep moves, and close up behind it.
         x[b] = low if low > -_FAR else x[b] - _SLACK
@@ -243,12 +254,14 @@ def _move(
 
 
 def _mean(pulls: Sequence[tuple[int, float]], x: Sequence[float]) -> float:
-    return sum(x[a] * weight for a, weight in pulls) / sum(weight for _, weight in pulls)
+    return sum([x[a] * weight for a, weight in pulls]) / sum([weight for _, weight in pulls])
 
 
 def _median(pulls: Sequence[tuple[int, float]], x: Sequence[float]) -> float:
-    ordered = sorted((x[a], weight) for a, weight in pulls)
-    half = sum(weight for _, weight in ordered) / 2
+    if len(pulls) == 1:
+        return x[pulls[0][0]]
+    ordered = sorted([(x[a], weight) for a, weight in pulls])
+    half = sum([weight for _, weight in ordered]) / 2
     reached = 0.0
     for i, (value, weight) in enumerate(ordered):
         reached += weight

@@ -13,8 +13,9 @@ from symgraph.errors import VerifyError
 from symgraph.kernel import dims
 from symgraph.kernel.dims import LoopVar
 from symgraph.kernel.dtypes import as_dtype
-from symgraph.kernel.ir import Buffer, For, If, Kernel, Load, Prefetch, Store, block
+from symgraph.kernel.ir import Buffer, For, If, Kernel, Load, Prefetch, Store, Update, block
 from symgraph.kernel.rewrite import Substitute, statements
+from symgraph.kernel.transform.locate import uses
 from symgraph.kernel.verify import verify_kernel
 from symgraph.ops.winograd import WinogradProduct
 
@@ -41,10 +42,10 @@ def asked(stmt, values=None):
     values = values or {}
     match stmt:
         case Prefetch(buffer=buffer, index=index):
-            yield buffer, tuple(dims.evaluate(dims.substitute(d, values), {}) for d in index)
+            yield buffer, tuple(dims.evaluate(d, values) for d in index)
         case For(var=var, extent=extent, body=body):
             if any(isinstance(s, Prefetch) for s in statements(body)):
-                for n in range(int(dims.evaluate(dims.substitute(extent, values), {}))):
+                for n in range(int(dims.evaluate(extent, values))):
                     yield from asked(body, {**values, var: n})
         case If(then=then, otherwise=otherwise):
             yield from asked(then, values)
@@ -158,20 +159,54 @@ def test_rewriting_reaches_it() -> None:
     assert ask.index == (3,)
 
 
-def test_single_rows_of_an_open_batch_ask_ahead() -> None:
-    """Where a batch of one runs through weights made for any, they come from memory once."""
+def test_every_tile_of_an_open_batch_asks_ahead() -> None:
+    """Weights come from memory once: the tiles of full height share in asking for the next panel;
+    alone, or in what is left of the rows, the first one asks for later steps of its own."""
     y = sg.linear(sg.var("x", ("N", 512)), 640, name="fc")
     params = sg.init(y, 0)
     f = sg.compile(y, params=params, target="llvm", cache=None, verify=2)
     (kernel,) = prefetching(f)
-    # Only in the loop over single rows: tiles of several rows find the panel near already.
-    (inside,) = [s for s in statements(kernel.body)
-                 if isinstance(s, For) and s.kind == "serial" and s.var.hint == "q"
-                 and any(isinstance(p, Prefetch) for p in statements(s.body))]  # fmt: skip
-    heights = {s.extent for s in statements(inside)
+    asks = [s for s in statements(kernel.body)
+            if isinstance(s, If) and any(isinstance(p, Prefetch) for p in statements(s.then))
+            and not any(isinstance(p, Update) for p in statements(s))]  # fmt: skip
+    heights = {s.extent for s in statements(kernel.body)
                if isinstance(s, For) and s.kind == "unroll" and s.var.hint == "ii"}  # fmt: skip
-    assert heights == {1}
-    for count in (0, 1, 3, 15):
+    tallest = max(heights)
+    assert {1, 2, 4, tallest} <= heights
+    limits = {tuple(str(a.dim) for a in ask.condition.args) for ask in asks}
+    full = f"N//{tallest}"
+    assert {(full, "2"), (full, str(1024 // tallest + 1))} < limits
+    larger = sorted(heights)[1:]
+    assert {("N", str(h)) for h in larger} < limits
+    for count in (0, 1, 2, 3, 7, tallest - 1, tallest, 2 * tallest + 1, 5 * tallest):
         x = images(count, 512)
         expected = x @ params["fc_weight"].T + params["fc_bias"]
         np.testing.assert_allclose(f(x=x), expected, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 7])
+def test_the_shares_of_an_open_number_of_tiles_are_the_next_panel(rows: int) -> None:
+    """All of it, whatever their number, and nothing before it."""
+    y = sg.linear(sg.var("x", ("N", 512)), 640, name="fc")
+    params = sg.init(y, 0)
+    f = sg.compile(y, params=params, target="llvm", cache=None)
+    (kernel,) = prefetching(f)
+    (share,) = [s for s in statements(kernel.body)
+                if isinstance(s, For) and s.kind == "serial" and s.var.hint == "k"]  # fmt: skip
+    ask = next(s for s in statements(share) if isinstance(s, Prefetch))
+    loops = {s.var for s in statements(kernel.body) if isinstance(s, For)}
+    used = {v.hint: v for d in (*ask.index, share.extent) for v in loops if uses(d, v)}
+    tallest = max(s.extent for s in statements(kernel.body)
+                  if isinstance(s, For) and s.kind == "unroll" and s.var.hint == "ii")  # fmt: skip
+    env = {dims.DimVar("N"): rows * tallest, used["jj"]: 0}
+    asked_for = set()
+    for tile, turn in itertools.product(range(rows), range(512 // 16)):
+        # Panels and the tiles that pass by them are one loop.
+        here = {**env, used["u"]: 3 * rows + tile, used["r"]: turn}
+        for step in range(int(dims.evaluate(share.extent, here))):
+            panel, position, _ = (
+                dims.evaluate(d, {**here, used["k"]: step}) for d in ask.index
+            )  # fmt: skip
+            asked_for.add((int(panel), int(position)))
+    assert {(4, k) for k in range(512)} <= asked_for
+    assert {panel for panel, _ in asked_for} == {4}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import symgraph as sg
+from symgraph.codegen.executable import Executable
 from symgraph.ir.program import RepeatStep
 from symgraph.kernel.printer import kernel_text
 
@@ -21,8 +22,8 @@ def glu(units: int) -> sg.Symbol:
     return z[:, :units] * sg.sigmoid(z[:, units:])
 
 
-def check(network: sg.Symbol | sg.Group, params: dict, arrays: list[dict]) -> None:
-    """Bound and free weights, against the interpreter without optimisation."""
+def check(network: sg.Symbol | sg.Group, params: dict, arrays: list[dict]) -> Executable:
+    """Bound and free weights, against the interpreter without optimisation; the bound one."""
     bound = sg.compile(network, params=params, target="llvm", verify=2)
     free = sg.compile(network, target="llvm", verify=2)
     truth = sg.compile(network, params=params, target="interp", level=0)
@@ -32,14 +33,14 @@ def check(network: sg.Symbol | sg.Group, params: dict, arrays: list[dict]) -> No
             pairs = zip(got, expected, strict=True) if isinstance(got, tuple) else [(got, expected)]
             for a, b in pairs:
                 np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
+    return bound
 
 
 @pytest.mark.parametrize("units", [1, 5, 16, 17, 48])
 def test_gated_units(units: int) -> None:
     network = glu(units)
     params = sg.init(network, seed=0)
-    check(network, params, [{"x": array(n, 7)} for n in (1, 5, 0, 33)])
-    f = sg.compile(network, params=params, target="llvm")
+    f = check(network, params, [{"x": array(n, 7)} for n in (1, 5, 0, 33)])
     assert len(f.program.steps) == 1
 
 
@@ -51,8 +52,7 @@ def test_a_step_is_one_kernel(cell: str, units: int) -> None:
     network = build(x, units)[0]
     params = sg.init(network, seed=1)
     params = {k: v + array(*v.shape) * np.float32(0.1) for k, v in params.items()}
-    check(network, params, [{"x": array(n, 4, 3)} for n in (1, 2, 17, 0)])
-    f = sg.compile(network, params=params, target="llvm")
+    f = check(network, params, [{"x": array(n, 4, 3)} for n in (1, 2, 17, 0)])
     (loop,) = [s for s in f.program.steps if isinstance(s, RepeatStep)]
     assert len(loop.steps) == 1
 

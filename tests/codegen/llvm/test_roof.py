@@ -32,4 +32,5 @@ def test_every_multiply_add_in_registers_is_done(roof: Roof) -> None:
 def test_rates_are_positive(roof: Roof) -> None:
     roof.measure()
     assert roof.flops_per_second > 0
+    assert roof.in_registers(1e-4) > 0
     assert roof.sustained(1e-4) > 0

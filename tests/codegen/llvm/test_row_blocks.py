@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from symgraph.codegen.llvm.schedule import schedule_kernel
 from symgraph.codegen.llvm.tile import Tile
 from symgraph.codegen.llvm.tiling import choose_tile
 from symgraph.kernel.dims import Dim, DimVar
-from symgraph.kernel.ir import For, Kernel
+from symgraph.kernel.ir import Buffer, For, Kernel
 from symgraph.kernel.printer import kernel_text
 from symgraph.kernel.rewrite import statements
 from symgraph.kernel.transform.collapse import flatten_axes
@@ -126,16 +127,22 @@ def test_columns_pass_by_a_block_of_rows() -> None:
     assert (inner.kind, inner.extent) == ("parallel", 19)
 
 
-def test_every_line_of_a_large_result_is_asked_for() -> None:
+@cache
+def large() -> tuple[Kernel, frozenset[tuple[Buffer, tuple[int, ...]]]]:
+    """A large product, and every line that its loops ask for: some hundred thousand."""
     done = scheduled(product(523, 512, 512))
-    lines = {index for b, index in asked(done.body) if b.name == "out"}
+    return done, frozenset(asked(done.body))
+
+
+def test_every_line_of_a_large_result_is_asked_for() -> None:
+    lines = {index for b, index in large()[1] if b.name == "out"}
     assert lines >= set(itertools.product(range(523), range(0, 512, 16)))
 
 
 def test_every_line_of_the_next_panel_is_asked_for() -> None:
-    done = scheduled(product(523, 512, 512))
+    done, every = large()
     (packed,) = (b for b in done.inputs if b.name.endswith("packed"))
-    lines = {index for b, index in asked(done.body) if b is packed}
+    lines = {index for b, index in every if b is packed}
     panels, depth, wide = (int(d) for d in packed.shape)
     assert lines >= set(itertools.product(range(1, panels), range(depth), range(0, wide, 16)))
 
