@@ -24,6 +24,8 @@ def apply(op: Op, *inputs: Any, name: str | None = None, origin: Origin | None =
     op = with_plain_numbers(op)
     check_attributes(op)
     op.check_attributes()
+    if not (name is None or isinstance(name, str)):
+        raise AttributeValueError(f"{op.name}: name must be a string, got {name!r}")
     place = caller() if origin is None else origin
     values = [None if item is None else as_symbol(item).value for item in inputs]
     values = _complete_inputs(op, values, place)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..errors import ShapeError
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar, Symbolic, Unknown
@@ -70,8 +72,8 @@ def as_shape(value: Any, where: str) -> Shape:
     """A shape from a sequence of extents, one extent, or None for unknown rank."""
     if value is None:
         return None
-    if isinstance(value, (str, int, Symbolic)):
+    if isinstance(value, (str, int, np.integer, Symbolic)):
         return (as_dim(value, where),)
-    if not isinstance(value, Sequence):
+    if not isinstance(value, (Sequence, np.ndarray)):
         raise ShapeError(f"{where}: a shape must be a tuple of extents or None, got {value!r}")
     return tuple(as_dim(v, where) for v in value)

@@ -116,6 +116,6 @@ def as_dtype(value: DTypeLike) -> DType:
         return int64
     try:
         return _BY_NAME[np.dtype(value).name]
-    except (TypeError, KeyError):
+    except (TypeError, ValueError, KeyError):
         known = ", ".join(t.name for t in ALL)
         raise DTypeError(f"unknown dtype {value!r}; known are {known}") from None

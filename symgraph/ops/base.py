@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
-from ..errors import GradientError, InputError
+from ..errors import AttributeValueError, GradientError, InputError
 from ..ir.op import Constant, Op
 from ..ir.registry import registry
 from ..ir.sample import Sample, Samples
@@ -169,10 +170,23 @@ def sum_to(gradient: Symbol, like: Symbol) -> Symbol:
 
 
 def as_axes(axis: Any) -> Any:
-    """An axis attribute in a form that compares and hashes: None, an int or a tuple."""
-    if axis is None or isinstance(axis, int):
-        return axis
-    return tuple(int(a) for a in axis)
+    """An axis attribute in a form that compares and hashes: None, an int or a tuple.
+
+    Raises: AttributeValueError.
+    """
+    return None if axis is None else as_ints(axis, "axis")
+
+
+def as_ints(value: Any, what: str) -> int | tuple[int, ...]:
+    """An int, or a tuple of them from a sequence.  Raises: AttributeValueError."""
+    try:
+        if isinstance(value, (Sequence, np.ndarray)) and np.ndim(value):
+            return tuple(operator.index(item) for item in value)
+        if not isinstance(value, (bool, np.bool_)):
+            return operator.index(value)
+    except (TypeError, ValueError):
+        pass
+    raise AttributeValueError(f"{what} must be an int or a sequence of ints, got {value!r}")
 
 
 def axes_of(axis: int | tuple[int, ...] | None, rank: int) -> tuple[int, ...]:

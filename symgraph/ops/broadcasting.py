@@ -20,6 +20,7 @@ from ..kernel.dims import Dim
 from .base import (
     Array,
     Gradients,
+    as_ints,
     integer_samples,
     is_carried,
     known_axis,
@@ -401,8 +402,8 @@ def sum_to_like(x: Symbol, like: Symbol, *, name: str | None = None) -> Symbol:
 @specified_by(Tile)
 def tile(x: Symbol, repetitions: int | Sequence[int], *, name: str | None = None) -> Symbol:
     """x repeated along each axis."""
-    counts = (repetitions,) if isinstance(repetitions, int) else tuple(repetitions)
-    return Tile(counts)(x, name=name)  # type: ignore[no-any-return]
+    counts = as_ints(repetitions, "tile: repetitions")
+    return Tile((counts,) if isinstance(counts, int) else counts)(x, name=name)  # type: ignore[no-any-return]
 
 
 @specified_by(Repeat)

@@ -15,7 +15,7 @@ from ..ir.initializer import He
 from ..ir.op import CompositeOp, Owned
 from ..ir.registry import register
 from ..ir.sample import Sample
-from ..ir.symbol import Symbol
+from ..ir.symbol import Symbol, as_symbol
 from .base import Array, Gradients, make
 from .convolution_gradients import (
     PAIR,
@@ -125,8 +125,9 @@ def window_attributes(
     if weight is None and (channels is None or kernel is None):
         missing = "channels" if channels is None else "kernel_size"
         raise AttributeValueError(f"{what}: give {missing}, or a weight")
-    if kernel is None and weight is not None and weight.shape is not None:
-        found = weight.shape[2:]
+    shape = None if weight is None else as_symbol(weight).shape
+    if kernel is None and shape is not None:
+        found = shape[2:]
         kernel = tuple(found) if all(isinstance(n, int) for n in found) else None  # type: ignore[arg-type]
     strides = sizes(stride, rank, f"{what}: stride")
     dilations = sizes(dilation, rank, f"{what}: dilation")

@@ -30,6 +30,8 @@ def parse(equation: str) -> tuple[tuple[str, ...], str]:
     Without "->" the output has every label that occurs once, in alphabetical order, after the
     broadcast axes.   Raises: AttributeValueError.
     """
+    if not isinstance(equation, str):
+        raise AttributeValueError(f'einsum: give an equation such as "ij,jk->ik", got {equation!r}')
     text = equation.replace(" ", "")
     left, arrow, right = text.partition("->")
     operands = tuple(left.split(","))

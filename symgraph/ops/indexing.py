@@ -17,7 +17,7 @@ from ..ir.initializer import Normal
 from ..ir.op import Op, Owned
 from ..ir.registry import register
 from ..ir.sample import Sample, Samples
-from ..ir.symbol import Symbol
+from ..ir.symbol import Symbol, as_symbol
 from ..kernel.compute import Compute, Tensor, compute
 from ..kernel.dims import Dim
 from ..kernel.dtypes import as_dtype
@@ -258,7 +258,7 @@ class Embedding(Op):
 
 
 def stated_axis(axis: int | None, x: Symbol, what: str) -> int:
-    if axis is None and x.ndim != 1:
+    if axis is None and as_symbol(x).ndim != 1:
         raise AttributeValueError(f"{what}: say which axis= (it may be left out for vectors only)")
     return 0 if axis is None else axis
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from ..kernel import dims
 from ..kernel.compute import Compute, Tensor, compute
 from ..kernel.dims import Dim
 from ..kernel.ir import Expr, IndexValue, call, where
-from .base import Array, Gradients, make, specified_by, zeros_like
+from .base import Array, Gradients, as_ints, make, specified_by, zeros_like
 
 if TYPE_CHECKING:
     from ..ir.infer import DTypeView, ShapeView, Unifier
@@ -339,6 +339,8 @@ class Split(Op):
 def _several(inputs: Any, what: str) -> tuple[Any, ...]:
     if isinstance(inputs, Symbol):
         raise InputError(f"{what}: give the inputs as a list, as in {what}([x, y])")
+    if not isinstance(inputs, Iterable):
+        raise InputError(f"{what}: give the inputs as a list, got {inputs!r}")
     found = tuple(inputs)
     if not found:
         raise InputError(f"{what} needs at least one input, got an empty list")
@@ -362,8 +364,7 @@ def split(
     x: Symbol, parts: int | Sequence[int], axis: int = 0, *, name: str | None = None
 ) -> Group:
     """The parts of x along an axis, as a group."""
-    cuts = parts if isinstance(parts, int) else tuple(parts)
-    result = Split(cuts, axis)(x, name=name)
+    result = Split(as_ints(parts, "split: parts"), axis)(x, name=name)
     return Group(result if isinstance(result, tuple) else (result,))
 
 

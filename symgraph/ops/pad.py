@@ -12,12 +12,12 @@ from ..errors import AttributeValueError
 from ..ir.op import Op
 from ..ir.registry import register
 from ..ir.sample import Sample, Samples
-from ..ir.symbol import Symbol
+from ..ir.symbol import Symbol, as_symbol
 from ..kernel import dims
 from ..kernel.compute import Compute, Tensor, all_of, compute, reduce
 from ..kernel.dims import Dim
 from ..kernel.ir import Expr, IndexValue, call, const, where
-from .base import Array, Gradients
+from .base import Array, Gradients, as_ints
 
 if TYPE_CHECKING:
     from ..ir.infer import ShapeView, Unifier
@@ -247,13 +247,22 @@ def pad(
     x: Symbol, padding: Any, mode: str = "constant", value: float = 0, *, name: str | None = None
 ) -> Symbol:
     """Elements put around x: (before, after) for each axis, or one pair for all.  See Pad."""
-    pairs = tuple(padding)
-    if pairs and all(isinstance(p, int) for p in pairs):
-        if x.ndim is None:
+    pairs = list(padding) if isinstance(padding, (Sequence, np.ndarray)) else [padding]
+    if pairs and not np.ndim(pairs[0]):
+        rank = as_symbol(x).ndim
+        if rank is None:
             raise AttributeValueError(f"pad: one pair for all axes needs the rank of {x!r}")
-        pairs = (pairs,) * x.ndim
-    pairs = tuple((int(a), int(b)) for a, b in pairs)
-    return Pad(pairs, mode, value)(x, name=name)  # type: ignore[no-any-return]
+        pairs = [pairs] * rank
+    ends = []
+    for pair in pairs:
+        match as_ints(pair, "pad: (before, after)"):
+            case (before, after):
+                ends.append((before, after))
+            case _:
+                raise AttributeValueError(
+                    f"pad: give (before, after) for each axis, or one pair for all, got {padding!r}"
+                )
+    return Pad(tuple(ends), mode, value)(x, name=name)  # type: ignore[no-any-return]
 
 
 __all__ = ["pad"]

@@ -17,7 +17,7 @@ from ..ir.initializer import Constant, Orthogonal, Xavier
 from ..ir.op import CompositeOp, Owned
 from ..ir.registry import register
 from ..ir.sample import Sample
-from ..ir.symbol import Symbol, parameter
+from ..ir.symbol import Symbol, as_symbol, parameter
 from ..kernel import dims
 from .base import Array, make
 from .contraction import linear
@@ -341,6 +341,7 @@ def _layers(
     step: Callable[[str], Step],
 ) -> tuple[Symbol, list[tuple[Symbol, ...]]]:
     """Layers one after the other, each a loop over the steps."""
+    x = as_symbol(x)
     shape = x.shape
     if shape is None or len(shape) != 3 or not dims.is_closed(shape[0]):
         raise AttributeValueError(

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import AttributeValueError
+import numpy as np
+
+from ..errors import AttributeValueError, ShapeError
 from ..ir.op import Op
 from ..ir.registry import register
 from ..ir.sample import Sample, Samples
@@ -245,7 +247,10 @@ def reshape(x: Symbol, shape: Any, *, name: str | None = None) -> Symbol:
 
     Raises: ShapeError when the number of elements differs.
     """
-    entries = (shape,) if isinstance(shape, (int, str, dims.Symbolic)) else tuple(shape)
+    single = isinstance(shape, (int, np.integer, str, dims.Symbolic))
+    if not single and not isinstance(shape, (Sequence, np.ndarray)):
+        raise ShapeError(f"reshape: a shape must be a tuple of extents and codes, got {shape!r}")
+    entries = (shape,) if single else tuple(shape)
     op = Reshape(tuple(as_dim(d, "reshape") if isinstance(d, str) else d for d in entries))
     return op(x, name=name)  # type: ignore[no-any-return]
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..ir.op import CompositeOp, Op
 from ..ir.registry import register
 from ..ir.sample import Sample
-from ..ir.symbol import Symbol
+from ..ir.symbol import Symbol, as_symbol
 from ..kernel.compute import Compute, Tensor, compute, where
 from ..kernel.ir import const
 from .base import Array, Gradients, make
@@ -230,7 +230,8 @@ def scaled_dot_product_attention(
     Shapes: q [*b, l, d], k [*b, s, d], v [*b, s, e], mask [*b, l, s] broadcast -> y [*b, l, e].
     Dtypes: any float, the same for q, k and v.   Raises: ShapeError, DTypeError.
     """
-    additive = mask is not None and mask.dtype is not None and mask.dtype.is_float
+    dtype = None if mask is None else as_symbol(mask).dtype
+    additive = dtype is not None and dtype.is_float
     op = ScaledDotProductAttention(scale, is_causal, additive)
     return op(q, k, v, name=name) if mask is None else op(q, k, v, mask, name=name)  # type: ignore[no-any-return]
 

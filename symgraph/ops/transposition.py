@@ -11,10 +11,10 @@ from ..errors import AttributeValueError
 from ..ir.op import Op
 from ..ir.registry import register
 from ..ir.sample import Sample, Samples
-from ..ir.symbol import Symbol
+from ..ir.symbol import Symbol, as_symbol
 from ..kernel import dims
 from ..kernel.compute import Compute, Tensor, compute
-from .base import Array, Gradients, as_axes, axes_of, checked_axes, specified_by
+from .base import Array, Gradients, as_axes, as_ints, checked_axes, specified_by
 from .reshape import Reshape
 
 if TYPE_CHECKING:
@@ -96,19 +96,36 @@ class Transpose(Op):
 @specified_by(Transpose)
 def transpose(x: Symbol, axes: Any = None, *, name: str | None = None) -> Symbol:
     """Axes reordered, by default reversed."""
-    return Transpose(as_axes(axes))(x, name=name)  # type: ignore[no-any-return]
+    order = as_axes(axes)
+    return Transpose((order,) if isinstance(order, int) else order)(x, name=name)  # type: ignore[no-any-return]
 
 
 def _rank(x: Symbol, what: str) -> int:
-    if x.ndim is None:
+    rank = as_symbol(x).ndim
+    if rank is None:
         raise AttributeValueError(f"{what}: the rank of {x!r} must be known; declare its shape")
-    return x.ndim
+    return rank
+
+
+def _axes(axis: Any, rank: int, what: str) -> list[int]:
+    found = as_ints(axis, f"{what}: axis")
+    axes = [found] if isinstance(found, int) else list(found)
+    for axis in axes:
+        if not -rank <= axis < rank:
+            raise AttributeValueError(f"{what}: there is no axis {axis} among {rank}")
+    if len({axis % rank for axis in axes}) != len(axes):
+        raise AttributeValueError(f"{what}: an axis is named twice in {found}")
+    return [axis % rank for axis in axes]
 
 
 def moveaxis(x: Symbol, source: Any, destination: Any, *, name: str | None = None) -> Symbol:
     """Axes moved to other places, the others in their order; as numpy.moveaxis."""
     rank = _rank(x, "moveaxis")
-    sources, targets = axes_of(as_axes(source), rank), axes_of(as_axes(destination), rank)
+    sources, targets = (_axes(axis, rank, "moveaxis") for axis in (source, destination))
+    if len(sources) != len(targets):
+        raise AttributeValueError(
+            f"moveaxis: source has {len(sources)} axes, destination {len(targets)}"
+        )
     order = [n for n in range(rank) if n not in sources]
     for target, origin in sorted(zip(targets, sources, strict=True)):
         order.insert(target, origin)
@@ -117,8 +134,12 @@ def moveaxis(x: Symbol, source: Any, destination: Any, *, name: str | None = Non
 
 def swapaxes(x: Symbol, axis1: int, axis2: int, *, name: str | None = None) -> Symbol:
     """Two axes exchanged; as numpy.swapaxes."""
-    order = list(range(_rank(x, "swapaxes")))
-    order[axis1], order[axis2] = order[axis2], order[axis1]
+    rank = _rank(x, "swapaxes")
+    order = list(range(rank))
+    (first, *more), (second, *others) = (_axes(a, rank, "swapaxes") for a in (axis1, axis2))
+    if more or others:
+        raise AttributeValueError(f"swapaxes: give two axes, got {axis1!r} and {axis2!r}")
+    order[first], order[second] = second, first
     return transpose(x, tuple(order), name=name)
 
 

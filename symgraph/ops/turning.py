@@ -14,7 +14,7 @@ from ..ir.sample import Sample, Samples
 from ..ir.symbol import Symbol
 from ..kernel.compute import Compute, Tensor, compute
 from ..kernel.ir import IndexValue
-from .base import Array, Gradients, as_axes, axes_of, checked_axes, make, specified_by
+from .base import Array, Gradients, as_axes, as_ints, axes_of, checked_axes, make, specified_by
 
 if TYPE_CHECKING:
     from ..ir.infer import ShapeView, Unifier
@@ -126,8 +126,9 @@ def roll(x: Symbol, shift: Any, axis: Any = None, *, name: str | None = None) ->
     if axis is None:
         flat = make("flatten", x, start_axis=0, end_axis=-1)
         return make("reshape_like", roll(flat, shift, 0, name=name), x)
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    shifts = (shift,) * len(axes) if isinstance(shift, int) else tuple(shift)
+    axes, shifts = as_ints(axis, "roll: axis"), as_ints(shift, "roll: shift")
+    axes = (axes,) if isinstance(axes, int) else axes
+    shifts = (shifts,) * len(axes) if isinstance(shifts, int) else shifts
     return Roll(shifts, axes)(x, name=name)  # type: ignore[no-any-return]
 
 
