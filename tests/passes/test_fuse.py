@@ -14,6 +14,7 @@ from symgraph.ir.graph import Graph
 from symgraph.lower import lower
 from symgraph.options import Options
 from symgraph.passes import Fuse, InferTypes, graph_pipeline
+from symgraph.passes.fusion import judge
 from symgraph.passes.fusion.judge import Limits
 from symgraph.passes.manager import Pipeline
 from tests.support.graphs import op_names, same_numbers, typed
@@ -98,6 +99,19 @@ def test_what_lanes_read_apart_stays_behind_a_contraction(count: int, groups: in
         after = after + sg.repeat(sg.var(f"s{number}", (1, 5), "float32"), 2, axis=1)
     fused = fuse(sg.tanh(after))
     assert sum(bool(n.inputs) for n in fused.nodes) == groups
+
+
+def test_what_reads_too_much_is_not_even_composed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A join of n parts is asked about n times."""
+    composed = []
+    original = judge.compose
+    monkeypatch.setattr(judge, "compose", lambda n: composed.append(len(n)) or original(n))
+    parts = [sg.tanh(sg.var(f"part{n}", (3, 2 + n % 3), "float32")) for n in range(40)]
+    Fuse().run(typed(sg.concat(parts, axis=1)))
+    assert composed == []
+    few = [sg.tanh(sg.var(f"few{n}", (3, 2 + n % 3), "float64")) for n in range(5)]
+    Fuse().run(typed(sg.concat(few, axis=1)))
+    assert composed
 
 
 def test_two_contractions_stay_apart() -> None:

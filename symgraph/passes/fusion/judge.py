@@ -78,6 +78,9 @@ class Judge:
 
     def approves(self, nodes: Sequence[Node], exported: Sequence[Value]) -> bool:
         """The nodes, in order, as one kernel that stores the exported values."""
+        # First of all: what reads hundreds of values would be composed for each of them.
+        if _reads(nodes) + len(exported) > MAX_BUFFERS:
+            return False
         signature = _signature(nodes, exported)
         if signature is None:
             return self._judge(nodes, exported)
@@ -89,9 +92,7 @@ class Judge:
         return _known[key]
 
     def _judge(self, nodes: Sequence[Node], exported: Sequence[Value]) -> bool:
-        values, inputs = compose(nodes)
-        if len(inputs) + len(exported) > MAX_BUFFERS:
-            return False
+        values, _ = compose(nodes)
         outputs = []
         for value in exported:
             compute = values[value]
@@ -124,6 +125,16 @@ class Judge:
         if not isinstance(total, int) and not self.limits.open_scratch:
             return False
         return weigh(total, LARGE_OPEN_EXTENT) <= self.limits.scratch_bytes
+
+
+def _reads(nodes: Sequence[Node]) -> int:
+    """How many values the nodes read from outside, literals aside."""
+    made: set[Value] = set()
+    outside: set[Value] = set()
+    for node in nodes:
+        outside.update(v for v in node.inputs if v not in made and literal(v) is None)
+        made.update(node.values)
+    return len(outside)
 
 
 def compose(nodes: Sequence[Node]) -> tuple[dict[Value, Tensor], dict[Value, Buffer]]:
