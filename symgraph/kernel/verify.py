@@ -35,6 +35,7 @@ from .ir import (
     Store,
     Update,
 )
+from .narrowing import narrowed
 from .printer import kernel_text
 from .rewrite import operands, walk
 
@@ -86,16 +87,23 @@ class _Checker:
                 self._write(buffer, index, value)
             case If(condition=condition, then=then, otherwise=otherwise):
                 self._expr(condition)
-                # Intervals know nothing of conditions, so what stands below is as if guarded.
-                self.conditions += 1
-                self.stmt(then)
+                self._branch(condition, then, True)
                 if otherwise is not None:
-                    self.stmt(otherwise)
-                self.conditions -= 1
+                    self._branch(condition, otherwise, False)
             case Prefetch(buffer=buffer, index=index):
                 self._prefetch(buffer, index)
             case _:
                 return
+
+    def _branch(self, condition: Expr, stmt: Stmt, holds: bool) -> None:
+        """One side of a condition.  Where intervals know nothing of it, what stands below is as if
+        guarded."""
+        ranges, found = self.ranges, narrowed(condition, self.ranges, holds)
+        self.ranges = dict(ranges if found is None else found)
+        self.conditions += found is None
+        self.stmt(stmt)
+        self.conditions -= found is None
+        self.ranges = ranges
 
     def _prefetch(self, buffer: Buffer, index: tuple[Dim, ...]) -> None:
         """As an access, but it may point past the end."""

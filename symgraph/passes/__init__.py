@@ -65,10 +65,11 @@ SCALES: tuple[Pass, ...] = (
 )
 
 
-def fusion(parts: int = 1) -> tuple[Pass, ...]:
-    """Groups of nodes, which may read a contraction in so many parts."""
+def fusion(parts: int = 1, open_scratch: bool = False) -> tuple[Pass, ...]:
+    """Groups of nodes, which may read a contraction in so many parts, and may have intermediates of
+    open extents."""
     # Padding first: readers of the padded value no longer ask for the bare one.
-    return (SharePadding(), Fuse(Limits(parts=parts)))
+    return (SharePadding(), Fuse(Limits(parts=parts, open_scratch=open_scratch)))
 
 
 def preparation(
@@ -136,7 +137,8 @@ def arrangement(
             # Folding again packs the weights.
             passes += (ChooseLayouts(block), FoldConstants(), EliminateDeadCode())
         # A target that fills vectors with channels keeps the parts of a product in registers too.
-        passes += fusion(1 if block is None or training else MOST_PARTS)
+        parts = 1 if block is None or training else MOST_PARTS
+        passes += fusion(parts, open_scratch=rates is not None)
     return passes
 
 

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from ..ir.program import KernelStep
-from ..kernel.blocks import Chain, Link, Nests, chain_of
+from ..kernel.blocks.chain import Chain, Link, chain_of
+from ..kernel.blocks.joined import joined
+from ..kernel.blocks.nests import Nests, kernel_nests
+from ..kernel.blocks.work import Cutting
 from ..kernel.copies import fresh_kernel
 from ..kernel.in_place import in_place_positions
 from ..kernel.ir import Buffer, Kernel
@@ -85,28 +88,25 @@ class Chains:
     """The chains of steps up to the last one, each built on the one that is shorter by a step."""
 
     def __init__(
-        self, steps: Sequence[KernelStep], nests_of: Callable[[Kernel], Nests] | None = None
+        self, steps: Sequence[KernelStep], nests_of: Callable[[Kernel], Nests] = kernel_nests
     ) -> None:
         self.steps = steps
         self._nests_of = nests_of
-        self._known: dict[int, Chain | None] = {}
+        self._known: dict[int, Cutting | None] = {}
 
-    def chain(self, start: int) -> Chain | None:
+    def cutting(self, start: int) -> Cutting | None:
         """That of the steps from one on; None where a kernel is no nest of loops."""
         if start not in self._known:
             longer = start < len(self.steps) - 2
-            rest = self.chain(start + 1) if longer else None
-            steps = self.steps[start:]
-            links = [_link(a, b) for a, b in pairwise(steps)]
-            over = (
-                _is_over(s, a, b) for s, (a, b) in zip(steps[1:], pairwise(links), strict=False)
-            )
-            kernels = [s.kernel for s in steps]
-            missing = longer and rest is None
-            self._known[start] = (
-                None if missing else chain_of(kernels, links, [False, *over], rest, self._nests_of)
-            )
+            rest = self.cutting(start + 1) if longer else None
+            chain = None if longer and rest is None else self._chain(self.steps[start:])
+            self._known[start] = None if chain is None else Cutting(chain, rest)
         return self._known[start]
+
+    def _chain(self, steps: Sequence[KernelStep]) -> Chain | None:
+        links = [_link(a, b) for a, b in pairwise(steps)]
+        over = (_is_over(s, a, b) for s, (a, b) in zip(steps[1:], pairwise(links), strict=False))
+        return chain_of([s.kernel for s in steps], links, [False, *over], self._nests_of)
 
 
 def _link(a: KernelStep, b: KernelStep) -> Link:
@@ -122,11 +122,12 @@ def _is_over(step: KernelStep, link: Link, after: Link) -> bool:
 
 
 def _joined(steps: Sequence[KernelStep], choice: BlockChoice) -> Joined:
-    chain = Chains(steps).chain(0)
-    assert chain is not None
-    blocks = chain.blocks({chain.loops[n].var: size for n, size in choice.sizes})
+    cutting = Chains(steps).cutting(0)
+    assert cutting is not None
+    loops = cutting.chain.loops
+    blocks = cutting.blocks({loops[n].var: size for n, size in choice.sizes})
     assert blocks is not None
     last = steps[-1].kernel
-    kernel = blocks.kernel(last.name, last.origin)
+    kernel = joined(blocks, last.name, last.origin)
     places = {b: (n, at) for n, s in enumerate(steps) for at, b in enumerate(s.kernel.params)}
     return Joined(kernel, tuple(places[b] for b in kernel.params), in_place_positions(kernel))

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 
 from ..ir.program import KernelStep, ProgramBuffer, RepeatStep, Step
 from ..kernel import dims
-from ..kernel.blocks import Blocks, Chain, Region
+from ..kernel.blocks.chain import Chain
+from ..kernel.blocks.cut import Cut
+from ..kernel.blocks.region import Region
+from ..kernel.blocks.work import Blocks
 from ..kernel.dims import Dim, LoopVar
 from ..kernel.functions import FUNCTIONS
 from ..kernel.inlining import compared_index
@@ -47,11 +51,17 @@ NARROW = 1.25
 """What a product costs whose blocks are one vector of channels wide: operands of each row are then
 read for one multiplication only."""
 
+FEW_ROWS = 1.0
+"""What it costs, against a product, that a block has one row of it only: the n-th part of n."""
+
 MOST_AGAIN = 6.0
 """How many times as much overlapping blocks may compute of one kernel."""
 
 MEMORY_VALUE = 0.2
 """Cycles that one byte of memory less is worth: about as many as passing over it once more."""
+
+HELD_VALUE = 4 * MEMORY_VALUE
+"""The same of what each of several threads keeps, where blocks may as well be smaller."""
 
 PEAK_EXPONENT = 0.08
 """One percent of memory is worth so many percent of time: a peak is the size of the arena, while
@@ -88,6 +98,7 @@ class BlockChoice:
     time     the estimated time
     whole    the bytes of each intermediate
     kept     the bytes of intermediates that a block keeps
+    near     those of operands that the inner blocks read again and again
     """
 
     cycles: float
@@ -95,6 +106,7 @@ class BlockChoice:
     whole: tuple[int, ...]
     kept: int
     sizes: tuple[tuple[int, int], ...]
+    near: int = 0
 
     def at_peak(self, worth: Sequence[float]) -> float:
         """The cycles where a byte of each intermediate is worth so much."""
@@ -140,11 +152,11 @@ class Estimates:
     def of_blocks(
         self,
         steps: Sequence[KernelStep],
-        chain: Chain,
         sizes: Mapping[LoopVar, int],
         blocks: Blocks,
     ) -> BlockChoice | None:
         """The estimate of the steps as one kernel; None where a limit is broken."""
+        chain = blocks.chain
         count, shared = counts(chain, sizes)
         pairs = list(zip(chain.links, blocks.regions, strict=True))
         kept = [_kept(made, region) for (made, _), region in pairs]
@@ -154,33 +166,57 @@ class Estimates:
         if held > PEAK_SCRATCH or shared < LEAST_BLOCKS or max(again) > MOST_AGAIN:
             return None
         inner = {b for link in chain.links for b in link}
-        near = self.rates.bytes_per_cycle(held)
+        beside = _near_operands(steps, blocks, held)
+        near = self.rates.bytes_per_cycle(held + beside)
         total, saved = self.rates.step, MEMORY_VALUE * sum(whole)
-        for number, (step, rounds) in enumerate(zip(steps, blocks.rounds(), strict=True)):
+        for number, (step, moving) in enumerate(zip(steps, blocks.moving(), strict=True)):
             more = again[number] if number < len(kept) else 1.0
-            narrow = NARROW if self._is_narrow(step, chain, sizes, rounds) else 1.0
-            total += narrow * more * self._work(step.kernel)
+            work = more * self._work(step.kernel)
+            total += work * (NARROW if self._is_narrow(step, blocks, moving, held) else 1.0)
             total += sum(count * k / near for k in kept[max(0, number - 1) : number + 1])
             for parameter, buffer in zip(step.kernel.params, step.arguments, strict=True):
                 if parameter not in inner:
-                    times = weigh(rounds.get(parameter, 1))
-                    nbytes = weigh(buffer.type.nbytes)
-                    rate = self.rates.bytes_per_cycle(nbytes + held)
-                    total += self._once(buffer, held) + (times * more - 1) * nbytes / rate
+                    cuts = moving.get(parameter, blocks.cuts)
+                    total += self._once(buffer, held)
+                    total += self._again(buffer, blocks, cuts, more, held, work)
         uneven = -(-shared // 2) * 2 / shared  # as two threads wait for the last block
         places = tuple((n, sizes[x.var]) for n, x in enumerate(chain.loops) if x.var in sizes)
         time = total * uneven
-        return BlockChoice((total - saved) * uneven, time, tuple(whole), held, places)
+        saved *= uneven
+        return BlockChoice(time - saved, time, tuple(whole), held, places, beside)
+
+    def _again(
+        self,
+        buffer: ProgramBuffer,
+        blocks: Blocks,
+        moving: Sequence[Cut],
+        more: float,
+        held: int,
+        work: float,
+    ) -> float:
+        """What it costs that blocks read an operand again.
+
+        One that stays near they read while they multiply; but rows that a block has few of share
+        less of what is loaded.
+        """
+        if _stays_near(buffer, blocks, moving, held):
+            return work * FEW_ROWS / prod(c.size for c in blocks.cuts if c not in moving)
+        nbytes, times = weigh(buffer.type.nbytes), weigh(_rounds(blocks, moving))
+        return (times * more - 1) * nbytes / self.rates.bytes_per_cycle(nbytes + held)
 
     @staticmethod
     def _is_narrow(
-        step: KernelStep, chain: Chain, sizes: Mapping[LoopVar, int], rounds: Mapping[Buffer, Dim]
+        step: KernelStep, blocks: Blocks, moving: Mapping[Buffer, Sequence[Cut]], held: int
     ) -> bool:
         """Blocks cut the columns of a product to one: all of them read the same rows."""
-        ones = any(sizes.get(loop.var) == 1 for loop in chain.loops)
+        if all(cut.size != 1 for cut in blocks.cuts):
+            return False
         pairs = zip(step.kernel.params, step.arguments, strict=True)
-        again = (b.root.place != "constant" and weigh(rounds.get(p, 1)) > 1 for p, b in pairs)
-        return ones and any(again)
+        found = ((b, moving.get(p, blocks.cuts)) for p, b in pairs if b.root.place != "constant")
+        return any(
+            weigh(_rounds(blocks, cuts)) > 1 and not _stays_near(b, blocks, cuts, held)
+            for b, cuts in found
+        )
 
     def _once(self, buffer: ProgramBuffer, beside: int) -> float:
         """The traffic of an operand that is read or written once; a constant comes from memory."""
@@ -194,10 +230,53 @@ def counts(chain: Chain, sizes: Mapping[LoopVar, int]) -> tuple[float, int]:
     """How many blocks there are, and how many of them threads may share."""
     count, shared = 1.0, 1
     for loop in chain.loops:
-        if loop.var in sizes:
-            count *= weigh(loop.extent) / sizes[loop.var]
-            shared *= loop.extent // sizes[loop.var] if isinstance(loop.extent, int) else 1
+        size = sizes.get(loop.var)
+        if size is None:
+            continue
+        count *= weigh(loop.extent) / size
+        if isinstance(loop.extent, int):
+            shared *= -(-loop.extent // size)
+        elif size > 1:
+            shared *= LEAST_BLOCKS  # where there are many rows, there are enough blocks of them
     return count, shared
+
+
+def _near_operands(steps: Sequence[KernelStep], blocks: Blocks, held: int) -> int:
+    """Bytes of operands that the inner blocks read again and again."""
+    total = 0
+    for step, moving in zip(steps, blocks.moving(), strict=True):
+        for parameter, buffer in zip(step.kernel.params, step.arguments, strict=True):
+            cuts = moving.get(parameter, blocks.cuts)
+            if _stays_near(buffer, blocks, cuts, held):
+                total += _part(buffer, cuts)
+    return total
+
+
+def _part(buffer: ProgramBuffer, moving: Sequence[Cut]) -> int:
+    """Bytes of an operand that one block reads."""
+    parts = weigh(dims.product([cut.around.extent for cut in moving]))
+    return weigh(buffer.type.nbytes) // max(1, parts)
+
+
+def _stays_near(buffer: ProgramBuffer, blocks: Blocks, moving: Sequence[Cut], held: int) -> bool:
+    """The inner blocks read one part of an operand, which stays in a core's own cache."""
+    still = tuple(cut for cut in blocks.cuts if cut not in moving)
+    if not moving or not still or blocks.cuts[len(moving) :] != still:
+        return False
+    return buffer.root.place != "constant" and _part(buffer, moving) + held <= MOST_SCRATCH
+
+
+def with_memory(choices: Sequence[BlockChoice]) -> tuple[BlockChoice, ...]:
+    """The choices of one chain; where its operands stay near, and small blocks are about as good as
+    large ones, with what each of several threads keeps counted."""
+    if not any(choice.near for choice in choices):
+        return tuple(choices)
+    return tuple(replace(c, cycles=c.cycles + HELD_VALUE * c.kept) for c in choices)
+
+
+def _rounds(blocks: Blocks, moving: Sequence[Cut]) -> Dim:
+    """How many times blocks read the same part of an operand."""
+    return dims.product([cut.around.extent for cut in blocks.cuts if cut not in moving])
 
 
 def _kept(buffer: Buffer, region: Region) -> int:

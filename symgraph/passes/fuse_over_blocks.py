@@ -4,7 +4,7 @@
     y = max_pool(t)             ->                             y' = max_pool(t')
 
 Where only the next kernel reads what one writes, both run as one kernel over blocks
-(`kernel/blocks.py`), and of the intermediate there is no more than one block for each thread.
+(`kernel/blocks`), and of the intermediate there is no more than one block for each thread.
 Chains of a few kernels are cut so that the estimated time is least: traffic that stays in the
 nearer caches against what overlapping blocks compute twice and operands that every block reads.
 
@@ -17,11 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import pairwise, product
 from typing import ClassVar
 
 from ..ir.program import KernelStep, Program, ProgramBuffer, Step
-from ..kernel.blocks import Chain, Nests, kernel_nests
+from ..kernel import dims
+from ..kernel.blocks.nests import Nests, kernel_nests
+from ..kernel.blocks.work import Cutting
 from ..kernel.dims import LoopVar
 from ..kernel.ir import Buffer, For, Kernel
 from ..kernel.rates import Rates
@@ -35,6 +37,7 @@ from .block_estimates import (
     Estimates,
     counts,
     weigh,
+    with_memory,
 )
 from .order_steps import peak_of
 
@@ -46,6 +49,18 @@ LEAST_BYTES = 64 * 1024
 
 MOST_CUTS = 2
 """Parts into which the last loop but one is cut at most: what lies together stays together."""
+
+LEAST_UNEVEN = 8
+"""Iterations of a block, where what is left at the end makes a shorter one."""
+
+OPEN_ROWS = 32
+"""Iterations of a block of an open loop next to the innermost one."""
+
+LEAST_WEIGHTS = 4096
+"""Bytes of a constant that are worth another order."""
+
+MOST_GAP = 4
+"""How many times as large as one divisor the next may be, before sizes are tried in between."""
 
 WIDE_BYTES = 256
 """Runs of so many bytes can be far from each other."""
@@ -251,22 +266,26 @@ class _Fusion:
         steps = chains.steps[start:]
         form = self._form(first + start, steps)
         if form not in self.known.choices:
-            self.known.choices[form] = tuple(self._choices(steps, chains.chain(start)))
+            self.known.choices[form] = with_memory(
+                list(self._choices(steps, chains.cutting(start)))
+            )
         limit = self.limit if any(values) else min(self.limit, MOST_SCRATCH)
         found = [(c.at_peak(values), c) for c in self.known.choices[form] if c.kept <= limit]
         best = min(found, key=lambda f: f[0], default=None)
         return best if best is not None and best[0] < apart else None
 
-    def _choices(self, steps: Sequence[KernelStep], chain: Chain | None) -> Iterator[BlockChoice]:
+    def _choices(
+        self, steps: Sequence[KernelStep], cutting: Cutting | None
+    ) -> Iterator[BlockChoice]:
         """Sizes of blocks for the steps as one."""
-        if chain is None:
+        if cutting is None:
             return
-        for sizes in _sizes(chain):
-            if counts(chain, sizes)[1] < LEAST_BLOCKS:
+        for sizes in _sizes(cutting):
+            if counts(cutting.chain, sizes)[1] < LEAST_BLOCKS:
                 continue
-            blocks = chain.blocks(sizes)
-            if blocks is not None:
-                found = self.estimates.of_blocks(steps, chain, sizes, blocks)
+            blocks = cutting.blocks(sizes)
+            if blocks is not None and (blocks.last is None or not _has_weights(steps)):
+                found = self.estimates.of_blocks(steps, sizes, blocks)
                 if found is not None:
                     yield found
 
@@ -275,6 +294,13 @@ class _Fusion:
         if id(kernel) not in self.nests:
             self.nests[id(kernel)] = (kernel, kernel_nests(kernel))
         return self.nests[id(kernel)][1]
+
+
+def _has_weights(steps: Sequence[KernelStep]) -> bool:
+    """Constants are read that a target may want in another order: the whole blocks and the shorter
+    one would want one each."""
+    constants = (b for step in steps for b in step.reads if b.root.place == "constant")
+    return any(weigh(b.type.nbytes) >= LEAST_WEIGHTS for b in constants)
 
 
 def _alive_at_peak(program: Program) -> set[ProgramBuffer]:
@@ -322,46 +348,59 @@ def _sees_part(step: Step, root: ProgramBuffer) -> bool:
     return any(seen and b is root for b, seen in zip(step.arguments, windows, strict=False))
 
 
-def _sizes(chain: Chain) -> Iterator[dict[LoopVar, int]]:
-    """The sizes of blocks that are tried.  The innermost loop stays whole, for vectors."""
-    choices: list[list[tuple[LoopVar, int | None]]] = []
-    read = chain.links[-1][1]
-    wide = weigh(chain.loops[-1].extent) * read.dtype.nbytes >= WIDE_BYTES
-    for number, loop in enumerate(chain.loops[:-1]):
+def _sizes(cutting: Cutting) -> Iterator[dict[LoopVar, int]]:
+    """The sizes of blocks that are tried.  The innermost loop stays whole, for vectors; one loop at
+    the most has a shorter block behind the others."""
+    choices: list[list[tuple[For, int | None]]] = []
+    loops, read = cutting.chain.loops, cutting.chain.links[-1][1]
+    wide = weigh(loops[-1].extent) * read.dtype.nbytes >= WIDE_BYTES
+    for number, loop in enumerate(loops[:-1]):
         if loop.extent == 1:
             continue
-        whole: list[tuple[LoopVar, int | None]] = [(loop.var, None)]
-        if not _moves(chain, loop, read):
+        whole: list[tuple[For, int | None]] = [(loop, None)]
+        if not _moves(cutting, loop, read):
             if not isinstance(loop.extent, int):
                 return
             choices.append(whole)
         elif not isinstance(loop.extent, int):
-            choices.append([(loop.var, 1)])
+            rows = [OPEN_ROWS] if number == len(loops) - 2 else []
+            choices.append([(loop, size) for size in (1, *rows)])
         else:
-            most = loop.extent if number < len(chain.loops) - 2 or wide else MOST_CUTS
-            divisors = [
-                n for n in range(1, loop.extent) if loop.extent % n == 0 and loop.extent <= n * most
-            ]
-            choices.append([*((loop.var, n) for n in _spread(divisors)), *whole])
+            near = number < len(loops) - 2 or wide
+            found = _blocks_of(loop.extent, loop.extent if near else MOST_CUTS)
+            choices.append([*((loop, n) for n in found), *whole])
     for chosen in product(*choices):
-        sizes = {var: size for var, size in chosen if size is not None}
-        if sizes:
+        sizes = {loop.var: size for loop, size in chosen if size is not None}
+        uneven = [
+            loop
+            for loop, size in chosen
+            if size is not None and dims.exact_quotient(loop.extent, size) is None
+        ]
+        if sizes and len(uneven) <= 1:
             yield sizes
 
 
-def _spread(numbers: Sequence[int]) -> list[int]:
-    """A few of many numbers, each at least twice the one before."""
+def _blocks_of(extent: int, most: int) -> list[int]:
+    """Sizes of at most so many blocks of a loop, each at least twice the one before: divisors, and
+    where those leave a gap, sizes that leave as little less than a block as can be."""
     found: list[int] = []
-    for number in numbers:
-        if not found or number >= 2 * found[-1]:
+    for number in range(1, extent):
+        is_even = extent % number == 0 and extent <= number * most
+        if is_even and (not found or number >= 2 * found[-1]):
             found.append(number)
-    return found
+    for low, high in pairwise([1, *found, extent]):
+        size = max(2 * low, LEAST_UNEVEN)
+        while MOST_GAP * low < high and size < high:
+            even = -(-extent // -(-extent // size))
+            found.append(even)
+            size = 2 * even
+    return sorted(n for n in set(found) if extent <= n * most)
 
 
-def _moves(chain: Chain, loop: For, read: Buffer) -> bool:
+def _moves(cutting: Cutting, loop: For, read: Buffer) -> bool:
     """The blocks of a loop read different parts of the intermediate."""
     extent = loop.extent
     parts = [n for n in range(2, extent + 1) if extent % n == 0] if isinstance(extent, int) else []
     size = loop.extent // parts[0] if parts and isinstance(loop.extent, int) else 1
-    blocks = chain.blocks({loop.var: size})
+    blocks = cutting.blocks({loop.var: size})
     return blocks is not None and blocks.regions[-1].extents != read.shape

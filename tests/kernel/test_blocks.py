@@ -10,10 +10,14 @@ import pytest
 
 from symgraph.codegen.interp.evaluate import Evaluator
 from symgraph.kernel import loops
-from symgraph.kernel.blocks import Chain, chain_of
+from symgraph.kernel.blocks.chain import Chain, chain_of
+from symgraph.kernel.blocks.joined import joined
+from symgraph.kernel.blocks.work import Cutting
 from symgraph.kernel.compute import Compute, all_of, call, compute, reduce, where
+from symgraph.kernel.dims import DimVar
 from symgraph.kernel.dtypes import as_dtype
-from symgraph.kernel.ir import Buffer, IndexValue, Kernel, const
+from symgraph.kernel.ir import Alloc, Buffer, IndexValue, Kernel, const
+from symgraph.kernel.rewrite import statements
 from symgraph.kernel.verify import verify_kernel
 
 
@@ -51,10 +55,11 @@ def run(kernel: Kernel, arrays: dict[Buffer, np.ndarray]) -> list[np.ndarray]:
 
 
 def check(kernels: Sequence[Kernel], least: int = 1) -> None:
-    """All divisors of all loops: those that have regions give the same bits as no blocks."""
+    """All sizes of all loops: those that have regions give the same bits as no blocks."""
     links = pieces_of(kernels)
     chain = chain_of(kernels, links)
     assert chain is not None
+    cutting = Cutting(chain)
     rng = np.random.default_rng(0)
     read = {b for _, b in links}
     arrays = {
@@ -68,24 +73,23 @@ def check(kernels: Sequence[Kernel], least: int = 1) -> None:
         expected = run(kernel, given)
         if link is not None:
             given[link[1]] = expected[0]
-    tried = 0
+    tried = uneven = 0
     for sizes in all_sizes(chain):
-        blocks = chain.blocks(sizes)
+        blocks = cutting.blocks(sizes)
         if blocks is None:
             continue
-        blocked = blocks.kernel("blocks", "here")
+        blocked = joined(blocks, "blocks", "here")
         verify_kernel(blocked, 2)
         for got, want in zip(run(blocked, arrays), expected, strict=True):
             np.testing.assert_array_equal(got, want)
         tried += 1
+        uneven += blocks.last is not None
     assert tried >= least
+    assert uneven
 
 
 def all_sizes(chain: Chain):
-    choices = [
-        [(loop.var, n) for n in range(1, loop.extent + 1) if loop.extent % n == 0]
-        for loop in chain.loops
-    ]
+    choices = [[(loop.var, n) for n in range(1, loop.extent + 1)] for loop in chain.loops]
     for chosen in product(*([(None, 0), *c] for c in choices)):
         sizes = {var: n for var, n in chosen if var is not None}
         if sizes:
@@ -171,6 +175,71 @@ def test_a_product_with_what_every_block_reads() -> None:
     check((first, then), 3)
 
 
+def test_rows_of_an_open_extent() -> None:
+    """One kernel for every number of rows: none, fewer than a block, whole blocks, some left."""
+    kind, rows = as_dtype("float32"), DimVar("T")
+    x = Buffer("x", (rows, 3), kind)
+    first, _ = kernel_of(compute((rows, 3), lambda i, j: x[i, j] * 2.0), x)
+    t = Buffer("t", (rows, 3), kind)
+    then, _ = kernel_of(compute((rows, 5), lambda i, j: t[i, j % 3] + 1.0), t)
+    chain = chain_of((first, then), pieces_of((first, then)))
+    assert chain is not None
+    blocks = Cutting(chain).blocks({chain.loops[0].var: 4})
+    assert blocks is not None
+    kernel = joined(blocks, "blocks", "here")
+    verify_kernel(kernel, 2)
+    kept = [s.buffer.shape for s in statements(kernel.body) if isinstance(s, Alloc)]
+    assert kept == [(4, 3)]
+    for count in (0, 1, 3, 4, 8, 11):
+        given = np.random.default_rng(count).normal(size=(count, 3)).astype(np.float32)
+        out = np.full((count, 5), np.nan, np.float32)
+        Evaluator(kernel, {kernel.inputs[0]: given, kernel.outputs[0]: out}, {"T": count}).run()
+        np.testing.assert_array_equal(out, given[:, [0, 1, 2, 0, 1]] * np.float32(2) + 1)
+
+
+def test_neighbours_along_an_open_extent_are_not_cut() -> None:
+    """Nothing proves that what a block reads beside its own rows exists."""
+    kind, rows = as_dtype("float32"), DimVar("T")
+    x = Buffer("x", (rows + 2, 3), kind)
+    first, _ = kernel_of(compute((rows + 2, 3), lambda i, j: x[i, j] * 2.0), x)
+    t = Buffer("t", (rows + 2, 3), kind)
+    then, _ = kernel_of(compute((rows, 3), lambda i, j: t[i, j] + t[i + 2, j]), t)
+    chain = chain_of((first, then), pieces_of((first, then)))
+    assert chain is not None
+    assert Cutting(chain).blocks({chain.loops[0].var: 4}) is None
+
+
+def test_two_loops_with_shorter_blocks_are_not_cut() -> None:
+    kind = as_dtype("float32")
+    x = Buffer("x", (7, 5), kind)
+    first, _ = kernel_of(compute((7, 5), lambda i, j: x[i, j] + 1.0), x)
+    t = Buffer("t", (7, 5), kind)
+    then, _ = kernel_of(compute((7, 5), lambda i, j: t[i, j] * 3.0), t)
+    chain = chain_of((first, then), pieces_of((first, then)))
+    assert chain is not None
+    outer, inner = chain.loops
+    cutting = Cutting(chain)
+    assert cutting.blocks({outer.var: 3, inner.var: 2}) is None
+    assert cutting.blocks({outer.var: 3, inner.var: 5}) is not None
+
+
+def test_long_rows_start_where_lines_do() -> None:
+    kind = as_dtype("float32")
+    x = Buffer("x", (6, 67), kind)
+    first, _ = kernel_of(compute((6, 67), lambda i, j: x[i, j] + 1.0), x)
+    t = Buffer("t", (6, 67), kind)
+    then, _ = kernel_of(compute((6, 67), lambda i, j: t[i, j] * 3.0), t)
+    chain = chain_of((first, then), pieces_of((first, then)))
+    assert chain is not None
+    blocks = Cutting(chain).blocks({chain.loops[0].var: 4})
+    assert blocks is not None
+    kernel = joined(blocks, "blocks", "here")
+    assert [s.buffer.shape for s in statements(kernel.body) if isinstance(s, Alloc)] == [(4, 80)]
+    given = np.random.default_rng(0).normal(size=(6, 67)).astype(np.float32)
+    (got,) = run(kernel, {kernel.inputs[0]: given})
+    np.testing.assert_array_equal(got, (given + 1) * 3)
+
+
 def test_what_reads_all_cannot_be_cut() -> None:
     kind = as_dtype("float32")
     x = Buffer("x", (6, 5), kind)
@@ -179,6 +248,6 @@ def test_what_reads_all_cannot_be_cut() -> None:
     then, _ = kernel_of(compute((4,), lambda k: reduce("sum", (6, 5), lambda i, j: t[i, j])), t)
     chain = chain_of((first, then), pieces_of((first, then)))
     assert chain is not None
-    blocks = chain.blocks({chain.loops[0].var: 2})
+    blocks = Cutting(chain).blocks({chain.loops[0].var: 2})
     assert blocks is not None
     assert blocks.regions[0].extents == (6, 5)

@@ -12,6 +12,7 @@ from symgraph.kernel.ir import (
     Alloc,
     Buffer,
     For,
+    If,
     IndexValue,
     Kernel,
     Load,
@@ -19,6 +20,7 @@ from symgraph.kernel.ir import (
     Store,
     Update,
     block,
+    call,
     const,
     where,
 )
@@ -112,6 +114,20 @@ def test_a_loop_that_ends_early_keeps_its_index_inside() -> None:
     verify_kernel(kernel(_ending_early("half")), 2)
     with pytest.raises(VerifyError, match="K3"):
         verify_kernel(kernel(_ending_early("beyond")), 2)
+
+
+def branch(limit: int, above: int) -> Stmt:
+    """y[i] = x[i+3] where i < limit, else x[i-above]."""
+    near = Store(Y, (I,), Load(X, (I + 3,)))
+    far = Store(Y, (I,), Load(X, (I - above,)))
+    return loop(If(call("lt", IndexValue(I), IndexValue(limit)), near, far))
+
+
+def test_conditions_narrow_the_indices_below_them() -> None:
+    verify_kernel(kernel(branch(2, 2)), 2)
+    for limit, above in ((3, 2), (2, 3)):
+        with pytest.raises(VerifyError, match="K3"):
+            verify_kernel(kernel(branch(limit, above)), 2)
 
 
 def test_conditions_inside_conditions_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

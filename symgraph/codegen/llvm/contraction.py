@@ -10,7 +10,8 @@ parallel p...:                       matmul, linear, convolution, their gradient
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ...kernel import dims
 from ...kernel.dims import Dim, LoopVar
@@ -46,6 +47,8 @@ class Contraction:
     finish: tuple[Stmt, ...]
     loads: tuple[Access, ...]
     stores: tuple[Access, ...]
+    rounds: Mapping[Buffer, int] = field(default_factory=dict)
+    """How many rounds of loops around read an operand alike: one copy of it serves all of them."""
 
     @property
     def inner(self) -> Stmt:

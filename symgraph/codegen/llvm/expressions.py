@@ -86,6 +86,8 @@ class Expressions(MemoryAccess):
     # -- select --------------------------------------------------------------------------------
 
     def _select(self, select: Select) -> Value:
+        if self._surely_holds(select.condition):
+            return self.expr(select.then)
         condition = self._value(select.condition)
         if condition.text in ("true", "false"):
             return self.expr(select.then if condition.text == "true" else select.otherwise)
@@ -101,6 +103,17 @@ class Expressions(MemoryAccess):
         inverse = self.builder.pure(f"xor {type} {mask.text}, {all_lanes}")
         otherwise = self._guarded(select.otherwise, inverse)
         return self._choose(condition, then, otherwise)
+
+    def _surely_holds(self, condition: Expr) -> bool:
+        """Intervals prove `index < limit`."""
+        if not isinstance(condition, Call) or condition.function != "lt":
+            return False
+        index, limit = condition.args
+        if not isinstance(index, IndexValue) or not isinstance(limit, IndexValue):
+            return False
+        gap = dims.add(self.resolve(limit.dim), dims.mul(self.resolve(index.dim), -1))
+        room = self.low(gap)
+        return room is not None and room >= 1
 
     def _is_unsafe(self, branch: Expr) -> bool:
         """Something in it may only be read when the branch is taken."""

@@ -404,6 +404,8 @@ class MemoryAccess(Indices):
         return offset // place.lanes, offset % place.lanes
 
     def _read_cell(self, buffer: Buffer, place: Registers, offset: Dim) -> Value:
+        if self._is_across(place, offset):
+            return self._column(buffer, place, offset)
         number, lane = self._cell(buffer, place, offset)
         text = place.cells.get(number, "poison")
         value = Value(text, buffer.dtype, place.lanes)
@@ -413,6 +415,40 @@ class MemoryAccess(Indices):
             return self._part_of_cell(value, lane)
         text = self.builder.pure(f"extractelement {value.type} {text}, i64 {lane}")
         return Value(text, buffer.dtype)
+
+    def _is_across(self, place: Registers, offset: Dim) -> bool:
+        """Each lane reads a cell of its own, all at the same place."""
+        if place.private or place.lanes < 2 or self.vector is None or not self.varies(offset):
+            return False
+        return self.vector.lanes == place.lanes and self.stride(offset) == place.lanes
+
+    def _column(self, buffer: Buffer, place: Registers, offset: Dim) -> Value:
+        """One element of each of as many cells as they have lanes."""
+        start = self.base(offset)
+        assert isinstance(start, int)
+        first, lane = divmod(start, place.lanes)
+        cells = [place.cells[first + n] for n in range(place.lanes)]
+        text = self._turned(vector(register_type(buffer.dtype), place.lanes), cells, lane)
+        return Value(text, buffer.dtype, place.lanes)
+
+    def _turned(self, type: str, cells: list[str], column: int) -> str:
+        """A column of a square of cells: halves of ever larger squares change places.  Columns
+        share what stands before the last step; equal instructions are made once."""
+        lanes, step, known = len(cells), 1, list(cells)
+        while step < lanes:
+            wanted = range(column % (2 * step), lanes, 2 * step)
+            new = list(known)
+            for number in wanted:
+                low = number & ~step
+                pair = f"{type} {known[low]}, {type} {known[low | step]}"
+                if number & step:
+                    picks = [n + lanes if n & step else n + step for n in range(lanes)]
+                else:
+                    picks = [n - step + lanes if n & step else n for n in range(lanes)]
+                words = ", ".join(f"i32 {p}" for p in picks)
+                new[number] = self.builder.pure(f"shufflevector {pair}, <{lanes} x i32> <{words}>")
+            known, step = new, 2 * step
+        return known[column]
 
     def _part_of_cell(self, value: Value, first: int) -> Value:
         """The lanes of a narrower vector loop out of a wide cell."""

@@ -11,6 +11,7 @@ from ...kernel.packing import packing_of
 from ...kernel.rewrite import expressions, walk
 from .contraction import Contraction
 from .memory import MOST_STRIDE
+from .schedule_loops import MOST_LANES
 from .strides import Access
 from .tile import moves, packed_order, size_of
 
@@ -41,6 +42,9 @@ CROWD = 4
 
 PACK_COST = 10.0
 """Copying one element into another order."""
+
+TURN_COST = 1.0
+"""The same where tiles can be turned round in registers."""
 
 CACHE_SETS, CACHE_WAYS, LINE_BYTES = 64, 12, 64
 """The nearest cache."""
@@ -94,7 +98,7 @@ def crowding(found: Contraction, access: Access, row: LoopVar, rows: int) -> flo
 
 def _uses(found: Contraction, access: Access, n: int) -> float:
     """How often an element of an operand is read."""
-    uses = 1.0
+    uses = float(found.rounds.get(access.buffer, 1))
     for loop in (*found.parallel, *found.serial):
         if not moves(found, access, loop.var):
             uses *= size_of(loop.extent, n)
@@ -119,4 +123,13 @@ def is_worth_packing(found: Contraction, packed: tuple[Access, ...], n: int) -> 
 
 def pack_cost(found: Contraction, packed: tuple[Access, ...], n: int) -> float:
     """Cost of copying operands, for one multiplication of the contraction."""
-    return sum(PACK_COST / _uses(found, access, n) for access in packed)
+    return sum(_copy_cost(found, access) / _uses(found, access, n) for access in packed)
+
+
+def _copy_cost(found: Contraction, access: Access) -> float:
+    """Cost of copying one element.  Rows that are whole vectors can be turned round; that costs
+    little inside loops over blocks, where threads need not wait for the whole copy."""
+    loops = (*found.parallel, *found.serial)
+    rows = [loop.extent for loop in loops if found.stride_of(access, loop.var) == 1]
+    whole = any(isinstance(extent, int) and extent % MOST_LANES == 0 for extent in rows)
+    return TURN_COST if whole and access.buffer in found.rounds else PACK_COST

@@ -13,13 +13,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ...kernel.ir import Alloc, Block, Buffer, For, Kernel, Load, Stmt, Store, Update, block
+from ...kernel.ir import Alloc, Block, Buffer, For, If, Kernel, Load, Stmt, Store, Update, block
 from ...kernel.rewrite import expressions, statements, walk
-from ...kernel.transform.locate import perfect_nest
+from ...kernel.transform.hoist_copies import hoist_copies
+from ...kernel.transform.locate import perfect_nest, uses
 from .machine import Machine
 from .schedule_contraction import tile_contraction
 from .schedule_loops import Vectorise, has_vectors
 from .schedule_parts import tile_parts
+
+LEAST_SHARED = 6
+"""Iterations that are left to threads where a copy is made for each."""
+
+OPEN_ROUNDS = 4
+"""What a loop over blocks of an open extent counts as."""
 
 
 def schedule_blocks(
@@ -29,9 +36,23 @@ def schedule_blocks(
     stays as it is."""
     nests = _Nests(kernel, machine, level, constants)
     body = kernel.body
-    stmts = body.stmts if isinstance(body, Block) else (body,)
-    new = block(*(_inside(s, nests.arranged) if is_blocked(s) else s for s in stmts))
-    return replace(nests.kernel, body=new)
+    new: list[Stmt] = []
+    first: list[tuple[Buffer, Stmt]] = []
+    for stmt in body.stmts if isinstance(body, Block) else (body,):
+        if not is_blocked(stmt):
+            new.append(stmt)
+            continue
+        assert isinstance(stmt, For)
+        nests.around = perfect_nest(stmt)
+        arranged = _inside(stmt, nests.arranged)
+        assert isinstance(arranged, For)
+        arranged, copies = hoist_copies(nests.kernel, arranged, LEAST_SHARED)
+        new.append(arranged)
+        first += copies
+    whole = block(*(fill for _, fill in first), *new)
+    for buffer, _ in reversed(first):
+        whole = Alloc(buffer, whole)
+    return replace(nests.kernel, body=whole)
 
 
 def is_blocked(stmt: Stmt) -> bool:
@@ -42,7 +63,14 @@ def is_blocked(stmt: Stmt) -> bool:
     while isinstance(body, Alloc):
         found = found or body.buffer.scope == "local"
         body = body.body
-    return found and isinstance(body, Block) and all(_is_loop(s) for s in body.stmts)
+    return found and _is_nests(body)
+
+
+def _is_nests(stmt: Stmt) -> bool:
+    """Nests one after the other; others of a shorter block."""
+    if isinstance(stmt, If):
+        return stmt.otherwise is not None and _is_nests(stmt.then) and _is_nests(stmt.otherwise)
+    return isinstance(stmt, Block) and all(_is_loop(s) for s in stmt.stmts)
 
 
 def _is_loop(stmt: Stmt) -> bool:
@@ -54,6 +82,9 @@ def _inside(stmt: Stmt, change: Callable[[Stmt], Stmt]) -> Stmt:
     match stmt:
         case For(body=body) | Alloc(body=body):
             return replace(stmt, body=_inside(body, change))
+        case If(then=then, otherwise=otherwise):
+            assert otherwise is not None
+            return replace(stmt, then=_inside(then, change), otherwise=_inside(otherwise, change))
         case Block(stmts=stmts):
             return block(*(change(s) for s in stmts))
         case _:
@@ -69,6 +100,7 @@ class _Nests:
         self.kernel = kernel
         self.machine = machine
         self.level = level
+        self.around: list[For] = []
         readers: dict[Buffer, int] = {}
         for stmt in _nests_of(kernel):
             for buffer in _read(stmt):
@@ -80,7 +112,7 @@ class _Nests:
         alone = self._alone(stmt)
         fixed = frozenset(n for n, b in enumerate(alone.inputs) if b in self.constants)
         if self.level >= 2:
-            tiled = tile_contraction(alone, self.machine, fixed)
+            tiled = tile_contraction(alone, self.machine, fixed, self._rounds(stmt))
             if tiled is None:
                 tiled = tile_parts(alone, self.machine, fixed)
             if tiled is not None:
@@ -88,6 +120,22 @@ class _Nests:
                 alone = tiled
         body = alone.body
         return body if has_vectors(body) and _is_loop(body) else Vectorise(self.machine).stmt(body)
+
+    def _rounds(self, stmt: Stmt) -> dict[Buffer, int]:
+        """How many of the inner loops over blocks read an input alike, known extents at least."""
+        found: dict[Buffer, int] = {}
+        for top in expressions(stmt):
+            for e in walk(top):
+                if not isinstance(e, Load) or e.tensor not in self.kernel.inputs:
+                    continue
+                rounds = 1
+                for loop in reversed(self.around):
+                    if any(uses(d, loop.var) for d in e.index):
+                        break
+                    rounds *= loop.extent if isinstance(loop.extent, int) else OPEN_ROUNDS
+                assert isinstance(e.tensor, Buffer)
+                found[e.tensor] = min(rounds, found.get(e.tensor, rounds))
+        return found
 
     def _alone(self, stmt: Stmt) -> Kernel:
         """A nest as a kernel: what it reads, and what it writes."""

@@ -14,12 +14,12 @@ of open extents is covered by smaller tiles; the last vectors are masked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ...kernel import dims
 from ...kernel.dims import Dim, LoopVar
-from ...kernel.ir import Alloc, Block, Expr, For, If, IndexValue, Kernel, Stmt, block, call
+from ...kernel.ir import Alloc, Block, Buffer, Expr, For, If, IndexValue, Kernel, Stmt, block, call
 from ...kernel.rewrite import Substitute
 from ...kernel.transform.jam import jam
 from ...kernel.transform.several_at_once import several_at_once
@@ -38,13 +38,18 @@ from .traffic import choose_order
 
 
 def tile_contraction(
-    kernel: Kernel, machine: Machine, constants: frozenset[int] = frozenset()
+    kernel: Kernel,
+    machine: Machine,
+    constants: frozenset[int] = frozenset(),
+    rounds: Mapping[Buffer, int] | None = None,
 ) -> Kernel | None:
     """The kernel with its contraction in register tiles; None when it is none, or when lanes alone
-    do as well.  The inputs at the positions in `constants` may be read packed."""
+    do as well.  The inputs at the positions in `constants` may be read packed; `rounds` says how
+    many times loops around the kernel read an input alike."""
     position, found = _find(kernel)
     if found is None:
         return None
+    found = replace(found, rounds=dict(rounds or {}))
     if not machine.ordered_sums:
         found = sums_along_memory(found)
     lanes = min(MOST_LANES, machine.lanes(widest(found.inner)))

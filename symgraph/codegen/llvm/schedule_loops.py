@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from math import prod
 
-from ...kernel.dims import LoopVar
+from ...kernel.dims import LoopVar, dim_vars
 from ...kernel.ir import Alloc, Block, Cast, For, If, Kernel, Load, Stmt, Store, Update
-from ...kernel.rewrite import StmtRewriter, expressions, statements, walk
+from ...kernel.rewrite import StmtRewriter, Substitute, expressions, statements, walk
 from ...kernel.transform.locate import ScheduleError, perfect_nest
 from ...kernel.transform.reorder import nest_in_order
 from ...kernel.transform.vectorise import vectorise_loop
@@ -20,6 +20,7 @@ from ...kernel.transform.vectorise_reduction import vectorise_reduction_loop
 from .machine import Machine
 from .memory import MOST_STRIDE
 from .strides import UNKNOWN_EXTENT, Access, accesses, index_values_vary, lane_cost, stride
+from .transposed_copies import transposed_copy
 
 MOST_LANES = 16
 WORTHWHILE = 0.8
@@ -27,6 +28,9 @@ WORTHWHILE = 0.8
 
 MOST_WRITTEN_OUT = 16
 """Iterations of short loops inside vectors that are written out: windows of images and channels."""
+
+JUDGED_EXTENTS = (16, 256)
+"""An open extent of loops inside a nest, where lanes are chosen."""
 
 SHORTEST_REDUCTION = 8
 """Constant reductions below this stay scalar: adding up the lanes would cost more."""
@@ -53,6 +57,9 @@ class Vectorise(StmtRewriter):
     def _independent(self, loop: For) -> Stmt:
         nest = perfect_nest(loop)
         lanes = self.lanes(nest[-1].body)
+        turned = transposed_copy(nest, lanes)
+        if turned is not None:
+            return turned
         chosen = best_axis(nest, lanes)
         if chosen is not None:
             order = [n.var for n in nest if n.var != chosen] + [chosen]
@@ -124,21 +131,36 @@ def widest(body: Stmt) -> int:
 
 def best_axis(nest: list[For], lanes: int) -> LoopVar | None:
     """The loop of a nest to run in lanes, or None when scalars are as good, or lanes along the
-    loops inside are better."""
-    body = nest[-1].body
-    found = accesses(body)
-    scalar = float(sum(a.weight for a in found)) or 1.0
+    loops inside are better.  Open loops inside are judged at few iterations and at many."""
+    loops = [loop for loop in nest if lanes > 1 and loop.extent not in (0, 1)]
+    judged = [_judged(body, lanes, loops) for body in _at_sizes(nest[-1].body)]
     best: LoopVar | None = None
-    best_cost = WORTHWHILE
-    if any(isinstance(s, For) for s in statements(body)):
-        best_cost = min(best_cost, _inside_cost(body, lanes) / scalar)
-    for loop in reversed(nest):
-        if loop.extent in (0, 1) or lanes < 2:
-            continue
-        cost = _cost_along(loop, found, body, lanes) / scalar
+    best_cost = prod(inside for inside, _ in judged)
+    for loop in reversed(loops):
+        cost = prod(along[loop.var] for _, along in judged)
         if cost < best_cost:
             best, best_cost = loop.var, cost
     return best
+
+
+def _at_sizes(body: Stmt) -> tuple[Stmt, ...]:
+    """What a nest does; where loops inside are open, with their extents as few and as many."""
+    extents = [s.extent for s in statements(body) if isinstance(s, For)]
+    open_ = {v for e in extents for v in dim_vars(e)}
+    if not open_:
+        return (body,)
+    return tuple(Substitute(dict.fromkeys(open_, n)).stmt(body) for n in JUDGED_EXTENTS)
+
+
+def _judged(body: Stmt, lanes: int, loops: list[For]) -> tuple[float, dict[LoopVar, float]]:
+    """What lanes along the loops inside cost, and those along each of the loops around,
+    against scalars."""
+    found = accesses(body)
+    scalar = float(sum(a.weight for a in found)) or 1.0
+    inside = WORTHWHILE
+    if any(isinstance(s, For) for s in statements(body)):
+        inside = min(inside, _inside_cost(body, lanes) / scalar)
+    return inside, {x.var: _cost_along(x, found, body, lanes) / scalar for x in loops}
 
 
 def _cost_along(loop: For, found: list[Access], body: Stmt, lanes: int) -> float:

@@ -14,8 +14,6 @@ from ...kernel.ir import (
     Alloc,
     Block,
     Buffer,
-    Call,
-    Const,
     Expr,
     For,
     If,
@@ -25,6 +23,7 @@ from ...kernel.ir import (
     Store,
     Update,
 )
+from ...kernel.narrowing import narrowed
 from ...kernel.rewrite import walk
 
 Interval = tuple[int | None, int | None]
@@ -72,9 +71,9 @@ def _touched(stmt: Stmt, ranges: Ranges, own: set[Buffer]) -> Iterator[Touched]:
             yield from _touched(body, ranges, own)
         case If(condition=condition, then=then, otherwise=otherwise):
             yield from _loads(condition, ranges)
-            yield from _touched(then, _narrowed(condition, ranges, True), own)
+            yield from _touched(then, _known(condition, ranges, True), own)
             if otherwise is not None:
-                yield from _touched(otherwise, _narrowed(condition, ranges, False), own)
+                yield from _touched(otherwise, _known(condition, ranges, False), own)
         case Store(buffer=buffer, index=index, value=value):
             yield from _loads(value, ranges)
             yield from _index_loads(index, ranges)
@@ -102,21 +101,6 @@ def _intervals(index: tuple[Dim, ...], ranges: Ranges) -> tuple[Interval, ...]:
     return tuple(dims.bounds(d, ranges) for d in index)
 
 
-def _narrowed(condition: Expr, ranges: Ranges, holds: bool) -> Ranges:
-    """The intervals where `index < number` holds, or where it does not."""
-    if not isinstance(condition, Call) or condition.function != "lt":
-        return ranges
-    left, right = condition.args
-    limit = right.dim if isinstance(right, IndexValue) else None
-    if isinstance(right, Const) and isinstance(right.value, int):
-        limit = right.value
-    if not isinstance(left, IndexValue) or not isinstance(left.dim, dims.Atom):
-        return ranges
-    if not isinstance(limit, int):
-        return ranges
-    low, high = dims.bounds(left.dim, ranges)
-    if holds:
-        high = limit - 1 if high is None else min(high, limit - 1)
-    else:
-        low = limit if low is None else max(low, limit)
-    return {**ranges, left.dim: (low, high)}
+def _known(condition: Expr, ranges: Ranges, holds: bool) -> Ranges:
+    found = narrowed(condition, ranges, holds)
+    return ranges if found is None else dict(found)

@@ -60,6 +60,8 @@ class Limits:
     parallel_iterations: int = PARALLEL_ITERATIONS
     parts: int = 1
     """In how many parts the rest of a group may read its contraction (see kernel/parts.py)."""
+    open_scratch: bool = False
+    """The target has memory for intermediates of open extents; small ones are taken to fit."""
 
 
 MOST_KNOWN = 1 << 14
@@ -120,7 +122,9 @@ class Judge:
         kept = [s for s in plan.stages if not s.targets]
         for stage, shape in zip(kept, plan.scratch_shapes, strict=True):
             total = dims.add(total, dims.mul(dims.product(list(shape)), stage.compute.dtype.nbytes))
-        return isinstance(total, int) and total <= self.limits.scratch_bytes
+        if not isinstance(total, int) and not self.limits.open_scratch:
+            return False
+        return weigh(total, LARGE_OPEN_EXTENT) <= self.limits.scratch_bytes
 
 
 def _reads(nodes: Sequence[Node]) -> int:
