@@ -18,26 +18,26 @@ from symgraph.errors import (
 )
 
 X = sg.var("x", (2, 3, 5))
-I = np.int64
+Int = np.int64
 
 
 @pytest.mark.parametrize(
     ("build", "shape"),
     [
-        (lambda: sg.reshape(X, I(30)), (30,)),
+        (lambda: sg.reshape(X, Int(30)), (30,)),
         (lambda: sg.reshape(X, np.array([5, 6])), (5, 6)),
-        (lambda: sg.tile(X, I(2)), (2, 3, 10)),
-        (lambda: sg.split(X, I(3), axis=I(1))[0], (2, 1, 5)),
-        (lambda: sg.pad(X, (I(1), 2)), (5, 6, 8)),
-        (lambda: sg.pad(X, [(1, 2), (0, 0), (I(3), 0)]), (5, 3, 8)),
+        (lambda: sg.tile(X, Int(2)), (2, 3, 10)),
+        (lambda: sg.split(X, Int(3), axis=Int(1))[0], (2, 1, 5)),
+        (lambda: sg.pad(X, (Int(1), 2)), (5, 6, 8)),
+        (lambda: sg.pad(X, [(1, 2), (0, 0), (Int(3), 0)]), (5, 3, 8)),
         (lambda: sg.pad(X, np.ones((3, 2), int)), (4, 5, 7)),
-        (lambda: sg.max(X, axis=I(1)), (2, 5)),
+        (lambda: sg.max(X, axis=Int(1)), (2, 5)),
         (lambda: sg.sum(X, axis=np.array([0, 1])), (5,)),
-        (lambda: sg.moveaxis(X, I(0), -1), (3, 5, 2)),
-        (lambda: sg.swapaxes(X, I(0), I(-1)), (5, 3, 2)),
-        (lambda: sg.roll(X, I(2), I(1)), (2, 3, 5)),
-        (lambda: sg.zeros(I(3)), (3,)),
-        (lambda: sg.var("v", I(3)), (3,)),
+        (lambda: sg.moveaxis(X, Int(0), -1), (3, 5, 2)),
+        (lambda: sg.swapaxes(X, Int(0), Int(-1)), (5, 3, 2)),
+        (lambda: sg.roll(X, Int(2), Int(1)), (2, 3, 5)),
+        (lambda: sg.zeros(Int(3)), (3,)),
+        (lambda: sg.var("v", Int(3)), (3,)),
         (lambda: sg.var("v", np.array([2, 3])), (2, 3)),
     ],
 )
@@ -64,7 +64,11 @@ def test_integers_of_numpy(build: Any, shape: tuple[int, ...]) -> None:
         (lambda: sg.reshape(X, 2.5), ShapeError, "a shape must be a tuple of extents and codes"),
         (lambda: sg.cast(X, X), DTypeError, "unknown dtype <Symbol"),
         (lambda: sg.concat(3), InputError, "concat: give the inputs as a list, got 3"),
-        (lambda: sg.conv2d(X, 4, kernel_size=3, weight="w"), InputError, "need a symbol, .* got str 'w'"),
+        (
+            lambda: sg.conv2d(X, 4, kernel_size=3, weight="w"),
+            InputError,
+            "need a symbol, .* got str 'w'",
+        ),
         (lambda: sg.lstm("x", 3), InputError, "need a symbol, .* got str 'x'"),
         (lambda: sg.einsum(3, X), AttributeValueError, "give an equation such as .*, got 3"),
     ],
