@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..kernel.plain import PlainFunction
+from ..kernel.plain import PlainFunction, interpreted
 
 
 @dataclass(frozen=True)
@@ -24,5 +24,8 @@ class NativeEngine:
     ) -> Callable[..., int]:
         """Raises: InternalError where the text is not that of plain functions."""
         module = importlib.import_module(f"{__package__}.llvm.plain_functions")
-        found: Callable[..., Any] = module.native(entry, tuple(helpers), self.folder)
+        try:
+            found: Callable[..., Any] = module.native(entry, tuple(helpers), self.folder)
+        except OSError:  # an installation of bytecode alone, whose functions have no text
+            found = interpreted(entry, helpers)
         return found

@@ -55,6 +55,11 @@ def everything(pair: Pair, small: SmallInts, shares: Floats, flag: bool, shift: 
     return total + int(shares[1] * 8.0)
 
 
+def without_text(values: Ints) -> int:
+    values[0] += values[1]
+    return values[0]
+
+
 @pytest.mark.parametrize("flag", [False, True])
 @pytest.mark.parametrize("count", [0, 1, 5, 11])
 def test_machine_code_agrees_with_python(count: int, flag: bool) -> None:
@@ -129,3 +134,14 @@ def test_a_search_takes_the_same_steps_in_python_and_as_machine_code() -> None:
         evolution.run(problem, [View(problem, ())], 300_000, lambda: False)
         found.append((evolution.offsets.tolist(), evolution.peak, evolution.work, evolution.tries))
     assert found[0] == found[1] and found[0][2] > 300_000
+
+
+def test_functions_without_their_text_are_interpreted(monkeypatch) -> None:
+    def missing(function: object) -> str:
+        raise OSError("could not get source code")
+
+    monkeypatch.setattr("inspect.getsource", missing)
+    run = NativeEngine()(without_text, ())
+    array = np.array([3, 4], np.int64)
+    assert run(array) == 7
+    assert array.tolist() == [7, 4]
