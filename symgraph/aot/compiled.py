@@ -89,7 +89,7 @@ def compile_entries(requests: Sequence[Request]) -> tuple[tuple[Compiled, ...], 
             draft.options,
             program,
             target.machine(draft.options),
-            target.layout(program, requests[draft.entry].alone),
+            target.layout(program, draft.options, requests[draft.entry].alone),
             target.emit(program, draft.options, requests[draft.entry].alone),
         )
         for draft, program in zip(drafts, shared, strict=True)

@@ -75,7 +75,7 @@ class EntryPoint:
         assert isinstance(target, LLVMTarget)
         plan = plan_selftest(last.program, self.signature)
         text = target.emit(plan.program, last.options, self.request.alone)
-        layout = target.layout(plan.program, self.request.alone)
+        layout = target.layout(plan.program, last.options, self.request.alone)
         needed = dims.add(layout.workspace.nbytes(0), layout.workspace.own)
         env = {DimVar(name): value for name, value in plan.extents.items()}
         nbytes = int(dims.evaluate(needed, env))

@@ -133,5 +133,5 @@ def _declared_kinds(cls: Any) -> dict[str, Any]:
             except (NameError, AttributeError, TypeError, SyntaxError):
                 kind = Any
             result[name] = NoneType if kind is None else kind
-    fields = {field.name for field in dataclasses.fields(cls)}
+    fields = getattr(cls, "__dataclass_fields__", {})
     return {name: kind for name, kind in result.items() if name in fields and kind is not Any}

@@ -50,6 +50,9 @@ LEAST_BYTES = 64 * 1024
 MOST_CUTS = 2
 """Parts into which the last loop but one is cut at most: what lies together stays together."""
 
+MANY = 256
+"""What an open extent is taken for where it is large."""
+
 LEAST_UNEVEN = 8
 """Iterations of a block, where what is left at the end makes a shorter one."""
 
@@ -333,7 +336,7 @@ def followers(program: Program) -> dict[int, int]:
             continue
         if _is_plain(a) and _is_plain(b) and a.writes == (root,) and root in b.reads:
             nbytes = root.type.nbytes
-            if not isinstance(nbytes, int) or nbytes >= LEAST_BYTES:
+            if dims.evaluate(nbytes, dict.fromkeys(dims.dim_vars(nbytes), MANY)) >= LEAST_BYTES:
                 found[first] = then
     return found
 

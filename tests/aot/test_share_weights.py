@@ -92,7 +92,8 @@ def test_weights_are_carried_once(tmp_path):
 def test_transformed_weights_are_carried_once(tmp_path):
     y, _ = winograd()
     params = sg.init(y, seed=5)
-    same = {"params": params, "algorithms": "fast"}
+    # Kernels over blocks read parts of the weights, in panels of their own.
+    same = {"params": params, "algorithms": "fast", "disable": ("fuse_over_blocks",)}
     fat = sg.export(y, tmp_path / "fat", cpu=CPUS, **same)
     sizes = [sg.export(y, tmp_path / cpu, cpu=cpu, **same).signature.weights_nbytes for cpu in CPUS]
     assert min(sizes) > 1.5 * sum(array.nbytes for array in params.values())

@@ -126,6 +126,13 @@ def test_small_intermediates_stay_as_they_are() -> None:
     assert not any(" + " in label for label in steps(f))
 
 
+def test_small_intermediates_of_open_rows_stay_as_they_are() -> None:
+    """A few rows would wait for a block of many."""
+    x = sg.var("x", ("N", 20), "float32")
+    f = compiled(sg.linear(sg.relu(sg.linear(x, 30)), 10), "N")
+    assert len(steps(f)) == 2
+
+
 def test_level_one_keeps_kernels_apart() -> None:
     assert not any(" + " in label for label in steps(compiled(pooled(), level=1)))
 
@@ -262,3 +269,20 @@ def test_which_operand_a_kernel_reads_is_part_of_the_choice() -> None:
     assert steps(alone)[-1] == "right"
     assert steps(after)[-1] == "right"
     assert any(k.over_blocks for k in after.program.kernels)
+
+
+def test_constants_that_blocks_read_in_parts_are_packed_ahead() -> None:
+    """The outputs of a product are cut into blocks: nothing is packed when it runs."""
+    h = sg.relu(sg.conv2d(image(32, 24, 22), 48, kernel_size=3, padding=1))
+    f = compiled(
+        sg.conv2d(h, 64, kernel_size=3, padding=1), "N", cpu="x86-64", algorithms="fast", verify=2
+    )
+    (kernel,) = (k for k in f.program.kernels if k.over_blocks and k.packings)
+    local = {s.buffer.name for s in statements(kernel.body) if isinstance(s, Alloc)}
+    assert not any("weights" in name for name in local)
+    x = given(f, 2)
+    apart = compiled(
+        sg.conv2d(h, 64, kernel_size=3, padding=1), "N", cpu="x86-64", algorithms="fast",
+        disable=WITHOUT,
+    )  # fmt: skip
+    np.testing.assert_allclose(f(x), apart(x), rtol=1e-5, atol=1e-5)

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 import symgraph as sg
 from symgraph.codegen.llvm.check_workspace import check_workspace
 from symgraph.codegen.llvm.emit import layout
+from symgraph.codegen.llvm.machine import machine
 from symgraph.codegen.llvm.phases import split_phases
 from symgraph.ir.symbol import Symbol
 from symgraph.ir.verify_program import check_plan
@@ -61,7 +62,7 @@ def _compare(outputs: list[Symbol], case: Case, number: int) -> None:
             found = extents(f, arrays)
             check_plan(f.program, found)
             kernels = [split_phases(k) for k in dict.fromkeys(f.program.kernels)]
-            workspace = layout(f.program).workspace
+            workspace = layout(f.program, machine(None)).workspace
             check_workspace(f.program, kernels, workspace, found, threads)
             for at_end in (True, False):
                 for got, wanted in zip(

@@ -24,9 +24,9 @@ from ...kernel.ir import Alloc, Block, Buffer, For, If, Stmt
 from . import team
 from .abi import ALIGNMENT
 from .entry import WorkspacePlan
+from .machine import STACK_LIMIT
 from .phases import KernelPhases, Phase
 from .stages import is_shared
-from .statements import STACK_LIMIT
 
 
 def check_workspace(

@@ -34,9 +34,9 @@ class Layout:
     """Estimated instructions of one call."""
 
 
-def layout(program: Program, single: bool = False, alone: bool = False) -> Layout:
+def layout(program: Program, machine: Machine, single: bool = False, alone: bool = False) -> Layout:
     """The workspace's size and the entry of each segment (see `segments`)."""
-    split = {k: split_phases(k) for k in dict.fromkeys(program.kernels)}
+    split = {k: split_phases(k, machine.stack_limit) for k in dict.fromkeys(program.kernels)}
     work = _work(program.steps, split)
     count = len(segments(program, single))
     if count == 1 and not single:
@@ -79,7 +79,7 @@ class _ProgramEmitter:
         self.overlaps = Overlaps(program)
 
     def run(self) -> str:
-        found = layout(self.program, self.single, self.alone)
+        found = layout(self.program, self.machine, self.single, self.alone)
         parts = segments(self.program, self.single)
         for symbol, steps in zip(found.symbols, parts, strict=True):
             calls = [call for step in steps for call in self._calls(step)]
@@ -108,7 +108,7 @@ class _ProgramEmitter:
         key = (step.kernel, sharing)
         if key not in self.done:
             if step.kernel not in self.phases:
-                self.phases[step.kernel] = split_phases(step.kernel)
+                self.phases[step.kernel] = split_phases(step.kernel, self.machine.stack_limit)
             name = self._unique(step.kernel.name)
             phases = self.phases[step.kernel]
             self.done[key] = emit_kernel(self.module, self.machine, phases, name, sharing)

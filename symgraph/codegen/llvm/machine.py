@@ -16,6 +16,11 @@ from ...errors import TargetError
 from .platform import X86_LEVELS, Platform, find_platform
 from .vector_math import MathFeatures, features_of
 
+STACK_LIMIT = 16 * 1024
+"""Bytes of private scratch that one buffer may take on the stack."""
+WINDOWS_STACK_LIMIT = 512
+"""The same on Windows, where a function of a page or more calls a helper of the C library."""
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -44,6 +49,10 @@ class Machine:
     @property
     def is_arm32(self) -> bool:
         return self.triple.startswith(("arm", "thumb")) and not self.triple.startswith("arm64")
+
+    @property
+    def stack_limit(self) -> int:
+        return WINDOWS_STACK_LIMIT if "windows" in self.triple else STACK_LIMIT
 
     @property
     def feature_text(self) -> str:

@@ -33,7 +33,7 @@ from ...kernel.ir import (
 )
 from ...kernel.rewrite import walk
 from .abi import ALIGNMENT
-from .statements import STACK_LIMIT
+from .machine import STACK_LIMIT
 
 STORE_COST = 4
 """Instructions that one store to memory counts as: it stands for the traffic of its operands too,
@@ -72,8 +72,8 @@ class KernelPhases:
         return result
 
 
-def split_phases(kernel: Kernel) -> KernelPhases:
-    """Cut a kernel at its outermost independent loops."""
+def split_phases(kernel: Kernel, stack: int = STACK_LIMIT) -> KernelPhases:
+    """Cut a kernel at its outermost independent loops; the stack takes buffers of `stack` bytes."""
     body = kernel.body
     around: list[Buffer] = []
     while isinstance(body, Alloc) and body.buffer.scope != "register":
@@ -85,21 +85,21 @@ def split_phases(kernel: Kernel) -> KernelPhases:
     for stmt in stmts:
         if isinstance(stmt, For) and stmt.kind in ("parallel", "grid"):
             if serial:
-                phases.append(_phase(block(*serial), None))
+                phases.append(_phase(block(*serial), None, stack))
                 serial = []
-            phases.append(_phase(stmt, stmt))
+            phases.append(_phase(stmt, stmt, stack))
         else:
             serial.append(stmt)
     if serial:
-        phases.append(_phase(block(*serial), None))
+        phases.append(_phase(block(*serial), None, stack))
     shared, nbytes = _layout(around)
     return KernelPhases(kernel, tuple(phases), shared, nbytes)
 
 
-def _phase(body: Stmt, loop: For | None) -> Phase:
+def _phase(body: Stmt, loop: For | None, stack: int) -> Phase:
     lanes: dict[Buffer, int] = {}
     _private_lanes(body, 1, lanes)
-    large = [b for b, width in lanes.items() if not _on_stack(b, width)]
+    large = [b for b, width in lanes.items() if not _on_stack(b, width, stack)]
     own, nbytes = _layout(large, lanes)
     return Phase(body, loop, own, nbytes, cost(body))
 
@@ -125,9 +125,9 @@ def _private_lanes(stmt: Stmt, lanes: int, found: dict[Buffer, int]) -> None:
             return
 
 
-def _on_stack(buffer: Buffer, lanes: int) -> bool:
+def _on_stack(buffer: Buffer, lanes: int, stack: int) -> bool:
     nelems = buffer.nelems
-    return isinstance(nelems, int) and nelems * lanes * buffer.dtype.nbytes <= STACK_LIMIT
+    return isinstance(nelems, int) and nelems * lanes * buffer.dtype.nbytes <= stack
 
 
 def _layout(

@@ -112,7 +112,7 @@ class _Nests:
         alone = self._alone(stmt)
         fixed = frozenset(n for n, b in enumerate(alone.inputs) if b in self.constants)
         if self.level >= 2:
-            tiled = tile_contraction(alone, self.machine, fixed, self._rounds(stmt))
+            tiled = tile_contraction(alone, self.machine, fixed, self._rounds(stmt), self.around)
             if tiled is None:
                 tiled = tile_parts(alone, self.machine, fixed)
             if tiled is not None:

@@ -14,7 +14,7 @@ of open extents is covered by smaller tiles; the last vectors are masked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ...kernel import dims
@@ -22,6 +22,7 @@ from ...kernel.dims import Dim, LoopVar
 from ...kernel.ir import Alloc, Block, Buffer, Expr, For, If, IndexValue, Kernel, Stmt, block, call
 from ...kernel.rewrite import Substitute
 from ...kernel.transform.jam import jam
+from ...kernel.transform.locate import uses
 from ...kernel.transform.several_at_once import several_at_once
 from ...kernel.transform.split import block_extent
 from ...kernel.transform.stage import is_read_alike, read_packed, stage
@@ -42,10 +43,11 @@ def tile_contraction(
     machine: Machine,
     constants: frozenset[int] = frozenset(),
     rounds: Mapping[Buffer, int] | None = None,
+    around: Sequence[For] = (),
 ) -> Kernel | None:
     """The kernel with its contraction in register tiles; None when it is none, or when lanes alone
     do as well.  The inputs at the positions in `constants` may be read packed; `rounds` says how
-    many times loops around the kernel read an input alike."""
+    many times loops around the kernel, which are `around`, read an input alike."""
     position, found = _find(kernel)
     if found is None:
         return None
@@ -63,7 +65,9 @@ def tile_contraction(
     if not all(is_read_alike(kernel, a.buffer) for a in (*tile.packed, *tile.packed_rows)):
         return None
     for access in tile.packed:
-        ahead = _packed_ahead(kernel, found, access, tile) if access.buffer in fixed else None
+        ahead = None
+        if access.buffer in fixed:
+            ahead = _packed_ahead(kernel, found, access, tile, around)
         position += ahead is None
         if ahead is None:
             assert tile.column_axis is not None
@@ -118,11 +122,17 @@ def _pack(kernel: Kernel, found: Contraction, access: Access, axis: LoopVar, pan
     return stage(kernel, access.buffer, order, panel)
 
 
-def _packed_ahead(kernel: Kernel, found: Contraction, access: Access, tile: Tile) -> Kernel | None:
-    """The kernel that is given a constant operand packed, where it can be."""
+def _packed_ahead(
+    kernel: Kernel, found: Contraction, access: Access, tile: Tile, around: Sequence[For]
+) -> Kernel | None:
+    """The kernel that is given a constant operand packed, where it can be: the parts that loops
+    around it read, one after the other."""
     assert tile.column_axis is not None
     order = [loop.var for loop in packed_order(found, access, tile.column_axis)]
-    return read_packed(kernel, access.buffer, order, tile.columns * tile.lanes)
+    parts = {
+        loop.var: loop.extent for loop in around if any(uses(d, loop.var) for d in access.index)
+    }
+    return read_packed(kernel, access.buffer, [*parts, *order], tile.columns * tile.lanes, parts)
 
 
 # -- lanes along columns ---------------------------------------------------------------------------

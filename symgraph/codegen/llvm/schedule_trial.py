@@ -66,7 +66,7 @@ def schedule_in_registers(
 def tried(kernel: Kernel, machine: Machine, cache: str | None) -> InnerLoops:
     """The innermost loops of a scheduled kernel that is compiled alone."""
     module = ModuleBuilder()
-    emit_kernel(module, machine, split_phases(kernel), "k_trial", Sharing())
+    emit_kernel(module, machine, split_phases(kernel, machine.stack_limit), "k_trial", Sharing())
     return inner_loops(module.text(f'target triple = "{machine.triple}"\n'), machine, cache)
 
 

@@ -35,9 +35,6 @@ from .machine import Machine
 from .memory import Memory, Registers
 from .types import Value, memory_type, register_type, vector
 
-STACK_LIMIT = 16 * 1024
-"""Bytes of private scratch that one buffer may take on the stack."""
-
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -101,7 +98,10 @@ class Statements(Expressions):
                 if self._cells_are_fixed(buffer, body, var):
                     return Registers(width, False, not uniform)
         nelems = buffer.nelems
-        if not isinstance(nelems, int) or nelems * lanes * buffer.dtype.nbytes > STACK_LIMIT:
+        if (
+            not isinstance(nelems, int)
+            or nelems * lanes * buffer.dtype.nbytes > self.machine.stack_limit
+        ):
             return Memory(self.scratch(buffer), False, lanes)
         name = self.builder.fresh()
         type = memory_type(buffer.dtype)

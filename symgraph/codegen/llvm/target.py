@@ -59,10 +59,10 @@ class LLVMTarget:
     def emit(self, program: Program, options: Options, alone: bool = False) -> str:
         return emit_program(program, self.machine(options), options.profile, alone)
 
-    def layout(self, program: Program, alone: bool = False) -> Layout:
+    def layout(self, program: Program, options: Options, alone: bool = False) -> Layout:
         """The workspace and the exported functions of what `emit` writes; `alone` on the calling
         thread, whatever a caller offers."""
-        return layout(program, alone=alone)
+        return layout(program, self.machine(options), alone=alone)
 
     def object(self, program: Program, text: str, options: Options) -> bytes:
         """The object file to ship.  Raises: TargetError when Python would be called back."""
@@ -82,7 +82,7 @@ class LLVMTarget:
         return f"{self.machine(options)!r}|{self.machine(options).key}"
 
     def build(self, program: Program, text: str, options: Options) -> Built:
-        found = layout(program, options.profile)
+        found = layout(program, self.machine(options), options.profile)
         return Built(compile_object(text, self.machine(options), options.cache), found)
 
     def start(self, program: Program, built: Built, options: Options) -> LLVMRunner:

@@ -16,8 +16,9 @@ what lies beyond the end of j is zero.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from .. import dims
 from ..dims import Dim, LoopVar
@@ -64,9 +65,15 @@ def stage(
 
 
 def read_packed(
-    kernel: Kernel, tensor: Buffer, order: Sequence[LoopVar], panel: int
+    kernel: Kernel,
+    tensor: Buffer,
+    order: Sequence[LoopVar],
+    panel: int,
+    around: Mapping[LoopVar, Dim] = MappingProxyType({}),
 ) -> Kernel | None:
     """As `stage` with a panel, where `tensor` is a constant: an input that is given packed.
+
+    `around` has the extents of loops of the order that stand around the kernel.
 
     None when it is read in several ways, or when the order does not pass over every element exactly
     once.
@@ -75,7 +82,7 @@ def read_packed(
         index = _only_index(kernel, tensor)
     except ScheduleError:
         return None
-    loops = {s.var: s.extent for s in statements(kernel.body) if isinstance(s, For)}
+    loops = dict(around) | {s.var: s.extent for s in statements(kernel.body) if isinstance(s, For)}
     packing = packing_of(index, tensor.shape, [(v, loops[v]) for v in order], panel)
     if packing is None:
         return None

@@ -9,6 +9,7 @@ import pytest
 import symgraph as sg
 from symgraph.codegen.llvm.check_workspace import check_workspace
 from symgraph.codegen.llvm.emit import layout
+from symgraph.codegen.llvm.machine import machine
 from symgraph.codegen.llvm.phases import split_phases
 from symgraph.errors import MemoryPlanError
 from symgraph.kernel.dims import DimVar, LoopVar, add, evaluate
@@ -49,7 +50,7 @@ def case():
 def planned(program):
     """A program, its kernels cut into phases, and its workspace."""
     kernels = [split_phases(k) for k in dict.fromkeys(program.kernels)]
-    return program, kernels, layout(program).workspace
+    return program, kernels, layout(program, machine(None)).workspace
 
 
 SIZES = {"N": 100}
