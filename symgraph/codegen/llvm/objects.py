@@ -16,9 +16,14 @@ from .cache import load_object, object_key, store_object
 from .machine import Machine, initialise, target_machine
 
 
-def compile_object(text: str, machine: Machine, cache: str | None = None) -> bytes:
-    """The object file of a module.  Raises: InternalError when the text is not valid IR."""
-    key = object_key(text, machine.key)
+def compile_object(
+    text: str, machine: Machine, cache: str | None = None, optimised: bool = False
+) -> bytes:
+    """The object file of a module; LLVM's passes change it only if it is to be `optimised`.
+
+    Raises: InternalError when the text is not valid IR.
+    """
+    key = object_key(f"; optimised\n{text}" if optimised else text, machine.key)
     known = load_object(cache, key)
     if known is not None:
         return known
@@ -28,6 +33,10 @@ def compile_object(text: str, machine: Machine, cache: str | None = None) -> byt
         module.verify()
     except RuntimeError as error:
         raise InternalError(f"llvm: the emitted module is not valid: {error}") from error
+    if optimised:
+        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+        builder = llvm.create_pass_builder(target_machine(machine), tuning)
+        builder.getModulePassManager().run(module, builder)
     body = bytes(target_machine(machine).emit_object(module))
     store_object(cache, key, body)
     return body

@@ -13,19 +13,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 
 from ...errors import InternalError
 from ...kernel.plain import DTYPES, PlainFunction, flattened
-from .cache import load_object, object_key, store_object
-from .machine import initialise, machine, target_machine
-from .objects import LoadedObject, load
+from .machine import machine
+from .objects import LoadedObject, compile_object, load
 from .plain_statements import Parameter, declared, function_text, result_kind
 
 _ENTRY = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 _SYMBOL = "symgraph_plain"
-_OPTIMISED = "; optimised 3\n"
 
 
 @cache
@@ -36,7 +33,8 @@ def native(
 
     Raises: InternalError where the text is not that of plain functions.
     """
-    loaded = load(_compiled(module_text(entry, helpers), folder), [_SYMBOL])
+    body = compile_object(module_text(entry, helpers), machine(None), folder, optimised=True)
+    loaded = load(body, [_SYMBOL])
     return _NativeFunction(declared(entry), loaded, _ENTRY(loaded.addresses[0]))
 
 
@@ -90,24 +88,3 @@ def _entry_text(entry: PlainFunction) -> str:
     if kind == "i1":
         lines.append("  %wide = zext i1 %result to i64")
     return "\n".join([*lines, f"  ret i64 %{'wide' if kind == 'i1' else 'result'}", "}", ""])
-
-
-def _compiled(text: str, folder: str | None) -> bytes:
-    host = machine(None)
-    key = object_key(_OPTIMISED + text, host.key)
-    known = load_object(folder, key)
-    if known is not None:
-        return known
-    initialise()
-    try:
-        module = llvm.parse_assembly(text)
-        module.verify()
-    except RuntimeError as error:
-        raise InternalError(f"llvm: plain functions give no valid module: {error}") from error
-    builder = llvm.create_pass_builder(
-        target_machine(host), llvm.create_pipeline_tuning_options(speed_level=3)
-    )
-    builder.getModulePassManager().run(module, builder)
-    body = bytes(target_machine(host).emit_object(module))
-    store_object(folder, key, body)
-    return body
