@@ -63,7 +63,7 @@ def check_scratch_at_samples(
 def _allows(check: Check, sizes: Mapping[str, int]) -> bool:
     env = {DimVar(name): size for name, size in sizes.items()}
     left, right = dims.evaluate(check.left, env), dims.evaluate(check.right, env)
-    return left == right if check.relation == "==" else left >= right
+    return bool(left == right if check.relation == "==" else left >= right)
 
 
 @dataclass(frozen=True, slots=True)
