@@ -119,9 +119,7 @@ def _users_of(
     return found
 
 
-def _acyclic(
-    count: int, edges: Edges, extra: Mapping[Port, Edges]
-) -> tuple[list[Port], list[int]]:
+def _acyclic(count: int, edges: Edges, extra: Mapping[Port, Edges]) -> tuple[list[Port], list[int]]:
     """The ports whose edges are taken in, one after the other, each unless it would close a cycle
     with those before; and the order of all steps by the edges.
 

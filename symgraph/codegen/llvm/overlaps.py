@@ -8,19 +8,17 @@ from ...ir.live_ranges import may_overlap
 from ...ir.program import Program, ProgramBuffer
 from ...kernel import dims
 
-
 Owner = str | ProgramBuffer | None
 """Whose bytes a buffer's are: None for the arena, else a port's name or a buffer of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Whose bytes a buffer's are, and where in the arena they begin and end, as far as these are
+    """Whose bytes a buffer's are, and where in the arena they begin and end, where these are
     numbers."""
 
     owner: Owner
-    low: int | None = None
-    high: int | None = None
+    span: tuple[int, int] | None = None
 
 
 class Overlaps:
@@ -41,9 +39,8 @@ class Overlaps:
         one, other = self._place(a), self._place(b)
         if one.owner != other.owner:
             return False
-        if one.low is not None and one.high is not None:
-            if other.low is not None and other.high is not None:
-                return one.low < other.high and other.low < one.high
+        if one.span is not None and other.span is not None:
+            return one.span[0] < other.span[1] and other.span[0] < one.span[1]
         pair = a, b
         if pair not in self._known:
             self._known[pair] = self._decide(a, b)
@@ -67,7 +64,7 @@ class Overlaps:
         start = None if plan is None else plan.offset_of(buffer)
         nbytes = buffer.type.nbytes
         if isinstance(start, int) and isinstance(nbytes, int):
-            return _Place(None, start, start + nbytes)
+            return _Place(None, (start, start + nbytes))
         return _Place(None)
 
     def _decide(self, a: ProgramBuffer, b: ProgramBuffer) -> bool:

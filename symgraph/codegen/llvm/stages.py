@@ -106,6 +106,7 @@ class _OpenStage:
 
     def __init__(self, overlaps: Overlaps) -> None:
         self.overlaps = overlaps
+        self._owner, self._overlap = overlaps.owner, overlaps.may_overlap
         self.items: list[Item] = []
         self.count = 0
         """Of calls."""
@@ -125,27 +126,28 @@ class _OpenStage:
     def _note(self, number: int, call: PhaseCall) -> None:
         self.count += 1
         for buffer, is_written in _used(call.step).items():
-            uses = self._uses.setdefault(self.overlaps.owner(buffer), [])
+            uses = self._uses.setdefault(self._owner(buffer), [])
             uses.append((number, call, buffer, is_written))
 
     def against(self, call: PhaseCall) -> list[int]:
         """The items that the call depends on: they touch the same bytes, and one writes there."""
-        found: set[int] = set()
-        for number, item in enumerate(self.items):
-            for other in item.calls:
-                if other.step is call.step:
-                    depends = not _are_apart(other, call, self.overlaps)
-                else:
-                    depends = other.uses_shared and call.uses_shared
-                if depends:
-                    found.add(number)
+        found = {
+            number
+            for number, item in enumerate(self.items)
+            if any(self._excludes(other, call) for other in item.calls)
+        }
         for buffer, is_written in _used(call.step).items():
-            for number, other, place, was_written in self._uses.get(self.overlaps.owner(buffer), ()):
-                if number in found or other.step is call.step or not (is_written or was_written):
-                    continue
-                if self.overlaps.may_overlap(place, buffer):
+            for number, other, place, was_written in self._uses.get(self._owner(buffer), ()):
+                known = number in found or other.step is call.step
+                if not known and (is_written or was_written) and self._overlap(place, buffer):
                     found.add(number)
         return sorted(found)
+
+    def _excludes(self, first: PhaseCall, then: PhaseCall) -> bool:
+        """They are phases of one kernel that are not apart, or both need the shared scratch."""
+        if first.step is then.step:
+            return not _are_apart(first, then, self.overlaps)
+        return first.uses_shared and then.uses_shared
 
 
 def _used(step: KernelStep) -> dict[ProgramBuffer, bool]:
