@@ -60,8 +60,14 @@ def stage(
         raise ScheduleError(f"an extent of {tensor.name}'s loops depends on a loop")
     packed, place = _layout(tensor, order, extents, panel)
     fill = _fill(tensor, index, packed, order, extents, panel)
-    body = _Reader(tensor, packed, place).stmt(kernel.body)
-    return replace(kernel, body=Alloc(packed, block(fill, body)))
+    body, around = _Reader(tensor, packed, place).stmt(kernel.body), [packed]
+    while isinstance(body, Alloc) and body.buffer.scope != "register":
+        around.append(body.buffer)
+        body = body.body
+    whole = block(fill, body)
+    for buffer in around:
+        whole = Alloc(buffer, whole)
+    return replace(kernel, body=whole)
 
 
 def read_packed(
