@@ -60,14 +60,16 @@ def stage(
         raise ScheduleError(f"an extent of {tensor.name}'s loops depends on a loop")
     packed, place = _layout(tensor, order, extents, panel)
     fill = _fill(tensor, index, packed, order, extents, panel)
-    body, around = _Reader(tensor, packed, place).stmt(kernel.body), [packed]
-    while isinstance(body, Alloc) and body.buffer.scope != "register":
-        around.append(body.buffer)
+    body = _Reader(tensor, packed, place).stmt(kernel.body)
+    # Copies made before stay beside this one: all of them precede the same statement.
+    earlier = []
+    while isinstance(body, Alloc):
+        earlier.append(body.buffer)
         body = body.body
-    whole = block(fill, body)
-    for buffer in around:
-        whole = Alloc(buffer, whole)
-    return replace(kernel, body=whole)
+    body = block(fill, body)
+    for buffer in (*reversed(earlier), packed):
+        body = Alloc(buffer, body)
+    return replace(kernel, body=body)
 
 
 def read_packed(
