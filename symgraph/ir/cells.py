@@ -31,14 +31,15 @@ def resolved(dim: Dim, bindings: Mapping[Any, Dim]) -> Dim:
 class ShapeView:
     """A shape as an operator's `infer_shape` sees it.
 
-    It knows the bindings of its inference only: with the inference itself it would be a cycle that
-    keeps the nodes, and the arrays they hold, until someone looks for garbage.
+    It knows the bindings and numbers of its inference only: with the inference itself it would be a
+    cycle that keeps the nodes, and the arrays they hold, until someone looks for garbage.
     """
 
-    __slots__ = ("_bindings", "_dims", "_parent")
+    __slots__ = ("_bindings", "_dims", "_numbers", "_parent")
 
     def __init__(self, unifier: Equations, shape: Shape) -> None:
         self._bindings = unifier.bindings
+        self._numbers = unifier.numbers
         self._parent: ShapeView | None = None
         self._dims = shape
 
@@ -64,7 +65,8 @@ class ShapeView:
         shape = self.root()._dims
         if shape is None:
             raise RankUnknown
-        return tuple([resolved(d, self._bindings) for d in shape])
+        known = [resolved(d, self._bindings) for d in shape]
+        return tuple([self._numbers.get(d, d) for d in known] if self._numbers else known)
 
     def __len__(self) -> int:
         return len(self.dims)

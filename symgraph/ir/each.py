@@ -20,6 +20,7 @@ from ..kernel.dims import Dim, LoopVar
 from ..kernel.ir import Axis, Buffer, Cast, Expr, Load, Reduce
 from ..kernel.parts import producers_first
 from ..kernel.rewrite import LoadRewriter, loads
+from .graph import Graph
 from .node import Node
 from .op import Op, Variable
 from .registry import register
@@ -60,20 +61,22 @@ class Each(Op):
         return self.op.infer_dtype(u, *inputs)
 
     def infer_shape(self, u: Unifier, *inputs: ShapeView) -> tuple[Any, ...]:
-        from .infer import infer_node
-
         shapes = [view.dims for view in inputs]
         steps = [s[a] for s, a in zip(shapes, self.axes, strict=True) if a is not None]
         for extent in steps[1:]:
             u.equal(extent, steps[0], "all inputs must have the same number of steps")
-        slices = [_without(s, a) for s, a in zip(shapes, self.axes, strict=True)]
-        types = [TensorType(s, None) for s in slices]
-        values = tuple(Node(Variable(t), (), (t,))[0] for t in types)
-        (inner,) = infer_node(Node(self.op, values, (TensorType(None, None),)))
-        assert inner.shape is not None
-        if self.total:
-            return (inner.shape,)
-        return ((*inner.shape[: self.axis], steps[0], *inner.shape[self.axis :]),)
+        step = u.own_graph(self._one_step())
+        for variable, shape, axis in zip(step.variables, shapes, self.axes, strict=True):
+            u.same_shape(u.shape(variable[0]), u.view(_without(shape, axis)), "input of a step")
+        u.visit_graph(step)
+        inner = u.shape(step.outputs[0]).dims
+        return (inner if self.total else (*inner[: self.axis], steps[0], *inner[self.axis :]),)
+
+    def _one_step(self) -> Graph:
+        """The operator over variables of which nothing is known."""
+        unknown = TensorType(None, None)
+        inputs = tuple(Node(Variable(), (), (unknown,))[0] for _ in self.axes)
+        return Graph([Node(self.op, inputs, (unknown,))[0]])
 
     def forward(self, *tensors: Tensor) -> Compute:
         parts: dict[Tensor, tuple[Tensor, int]] = {}

@@ -36,6 +36,8 @@ class Equations:
     shapes: dict[Value, ShapeView] = field(default_factory=dict)
     dtypes: dict[Value, DTypeView] = field(default_factory=dict)
     bindings: dict[Any, Dim] = field(default_factory=dict)
+    numbers: dict[Dim, int] = field(default_factory=dict)
+    """What kept equations say an extent is, though not what its unknowns are: `h*w` is 800."""
     kept: list[Equation] = field(default_factory=list)
     least: dict[tuple[Node, Dim], str] = field(default_factory=dict)
     names: Mapping[Node, str] = field(default_factory=dict)
@@ -66,8 +68,17 @@ class Equations:
                 if outcome is not None:
                     return outcome
         if any(isinstance(a, Unknown) for a in dims.atoms(difference)):
-            return None
+            return self._bind_ones(terms, constant)
         return self._judge_closed(difference)
+
+    def _bind_ones(self, terms: Any, constant: int) -> bool | None:
+        """A product of unknown extents that is 1: so is each of them."""
+        (monomial, factor), *others = terms
+        if others or factor + constant or not all(isinstance(a, Unknown) for a in monomial):
+            return None
+        self.bindings.update(dict.fromkeys(monomial, 1))
+        self.version += 1
+        return True
 
     def _bind(self, variable: Any, factor: int, difference: Dim) -> bool | None:
         rest = dims.add(difference, dims.mul(variable, -factor))
@@ -98,6 +109,10 @@ class Equations:
             for e in self.kept
         ):
             self.kept.append(equation)
+        for extent, number in ((equation.left, equation.right), (equation.right, equation.left)):
+            if isinstance(number, int) and not dims.is_closed(extent):
+                self.version += extent not in self.numbers
+                self.numbers[extent] = number
 
     def constraints(self) -> Iterator[tuple[Dim, str, Dim, str]]:
         """Conditions on named extents that are still open, with the node that needs them."""
@@ -133,9 +148,8 @@ class Equations:
 
     def type_of(self, value: Value) -> TensorType:
         """The best knowledge of a value."""
-        root = self.shape(value).root()._dims
-        shape = None if root is None else tuple(self.resolve(d) for d in root)
-        return TensorType(shape, self.dtype(value).known)
+        shape = self.shape(value)
+        return TensorType(None if shape.rank is None else shape.dims, self.dtype(value).known)
 
     # -- errors ------------------------------------------------------------------------------------
 

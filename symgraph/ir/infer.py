@@ -1,6 +1,5 @@
 """Shape and dtype inference: relations stated by operators, solved in every direction.
 
-Every value has a shape cell and a dtype cell.  An operator relates the cells of its inputs and
 Every value has a shape cell and a dtype cell (cells.py).  An operator relates the cells of its
 inputs and returns those of its outputs (relations.py); what is learnt on one side flows to the
 other because both sides share the same unknown extents (equations.py).  Nodes are visited forward,
@@ -26,6 +25,9 @@ if TYPE_CHECKING:
     from .graph import Graph
 
 __all__ = ["DTypeView", "ShapeView", "Unifier", "default_dtypes", "infer_node", "value_name"]
+
+FEW_ROUNDS = 1000
+"""Visits of a small graph until an operator is taken for one that never stops to learn."""
 
 
 @dataclass
@@ -119,15 +121,22 @@ class Unifier(Relations):
         """Forward and backward until nothing changes; without `shapes` where only dtypes may have
         been learnt."""
         visit = self.visit if shapes else self.visit_dtypes
-        forward = True
-        while True:
+        last = nodes[0] if nodes else None
+        for rounds in range(FEW_ROUNDS + 2 * len(nodes)):
             before = self.version
-            for node in nodes if forward else reversed(nodes):
+            for node in reversed(nodes) if rounds % 2 else nodes:
+                learnt = self.version
                 visit(node)
+                if self.version != learnt:
+                    last = node
             self.recheck()
             if self.version == before:
                 return
-            forward = not forward
+        self.node = last
+        self.fail(
+            "states something new at every visit; let infer_shape take unknown extents from "
+            "u.fresh(tag), which gives the same one at each"
+        )
 
 
 def _infers_by_parts(node: Node) -> bool:

@@ -84,7 +84,7 @@ class Relations(Equations):
         for axis in range(rank):
             back = axis - rank
             here = [(v[back], f"{name}.shape[{back}]") for v, name in views if back >= -len(v)]
-            result.append(self._broadcast_axis(here, back, why))
+            result.append(self.broadcast_axis(here, back, why))
         return tuple(result)
 
     def _argument_of(self, view: ShapeView) -> str:
@@ -96,8 +96,8 @@ class Relations(Equations):
                 return name
         return ""
 
-    def _broadcast_axis(self, extents: list[tuple[Dim, str]], axis: int, why: str) -> Dim:
-        """The common extent of some, each with what it is called."""
+    def broadcast_axis(self, extents: list[tuple[Dim, str]], axis: int, why: str) -> Dim:
+        """The common extent by numpy's rules of some, each with what it is called."""
         current: Dim = 1
         source = ""
         for extent, name in extents:

@@ -85,6 +85,16 @@ def _plan(
     return operands, result, extents
 
 
+def _common(u: Unifier, label: Any, extents: list[tuple[Dim, str]]) -> Dim:
+    """The extent of one label: axes of "..." broadcast, those of a letter are equal."""
+    if isinstance(label, int):
+        return u.broadcast_axis(extents, label, "axes of '...' must broadcast")
+    first, there = extents[0]
+    for extent, here in extents[1:]:
+        u.equal(first, extent, f"label {label!r}: {there} must equal {here}")
+    return u.resolve(first)
+
+
 def _load(x: Tensor, labels: Labels, at: dict[Any, Any]) -> Expr:
     return x[
         tuple(
@@ -153,17 +163,13 @@ class Einsum(Op):
             else:
                 u.rank(view, len(subscript), f"x{number}")
         operands, result, _ = _plan(self.equation, [v.dims for v in x])
-        extents: dict[Any, tuple[Dim, str]] = {}
+        extents: dict[Any, list[tuple[Dim, str]]] = {}
         for number, (labels, view) in enumerate(zip(operands, x, strict=True)):
             for axis, label in enumerate(labels):
-                extent, here = view[axis], f"x{number}.shape[{axis}]"
-                known, there = extents.get(label, (extent, here))
-                if isinstance(label, int) and (known == 1 or extent == 1):
-                    extents[label] = (extent if known == 1 else known, there)
-                    continue
-                u.equal(known, extent, f"label {label!r}: {there} must equal {here}")
-                extents[label] = (u.resolve(known), there)
-        return (tuple(extents[label][0] for label in result),)
+                here = (view[axis], f"x{number}.shape[{axis}]")
+                extents.setdefault(label, []).append(here)
+        common = {label: _common(u, label, extents[label]) for label in extents}
+        return (tuple(common[label] for label in result),)
 
     def infer_dtype(self, u: Unifier, *x: DTypeView) -> tuple[Any, ...]:
         for other in x[1:]:

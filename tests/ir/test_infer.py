@@ -146,3 +146,36 @@ def test_what_has_no_name_is_told_by_its_role() -> None:
 def test_a_number_must_fit_its_partner(dtype: str, number: int) -> None:
     with pytest.raises(DTypeError, match=f"the number {number} does not fit in {dtype}"):
         (sg.var("x", (3,), dtype) + number).infer_type()
+
+
+def test_a_product_of_unknown_extents_is_known_before_they_are() -> None:
+    x = sg.var("x", (7, None, None, None))
+    flat = sg.flatten(x, name="flat")
+    y = sg.linear(flat, 10, sg.var("w", (10, 800)), use_bias=False)
+    rows = sg.reshape(flat, (7, -1, 10, 10), name="rows")
+    shapes = sg.group(y, rows).infer_shape()
+    assert shapes["flat"] == (7, 800)
+    assert shapes["rows"] == (7, 8, 10, 10)
+    assert not shapes.complete
+    assert y.infer_shape(x=(7, 8, None, 20))["x"] == (7, 8, 5, 20)
+    with pytest.raises(ShapeError, match="800 != 864"):
+        sg.group(y, rows).infer_shape(x=(7, 8, 9, 12))
+    with pytest.raises(ShapeError, match=r"800 != 180\*\?"):
+        y.infer_shape(x=(7, 9, None, 20))
+    other = sg.linear(flat, 10, sg.var("v", (10, 900)), use_bias=False)
+    with pytest.raises(ShapeError, match="900 != 800"):
+        sg.group(y, other).infer_shape()
+
+
+def test_extents_whose_product_is_one_are_one() -> None:
+    shapes = sg.reshape(sg.var("x", (None, None)), ()).infer_shape()
+    assert shapes["x"] == (1, 1)
+
+
+def test_axes_of_an_ellipsis_may_still_broadcast() -> None:
+    x, y = sg.var("x", (None, None, None)), sg.var("y", (3, 5))
+    shapes = sg.einsum("...i,...i->...", x, y, name="s").infer_shape()
+    assert [d if isinstance(d, int) else None for d in shapes["x"]] == [None, None, 5]
+    assert sg.einsum("...i,...i->...", x, y).infer_shape(x=(2, 1, 5)).outputs == ((2, 3),)
+    with pytest.raises(ShapeError, match=r"x0.shape\[1\] must equal x1.shape\[0\] or one be 1"):
+        sg.einsum("...i,...i->...", sg.var("x", (2, 4, 5)), y)
