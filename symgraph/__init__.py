@@ -11,6 +11,7 @@ from .aot import export, load
 from .autodiff import gradients
 from .compiler import compile, interpreted, memory_report
 from .ir import initializer as initializers
+from .ir.arguments import explain_all
 from .ir.host import HostOp
 from .ir.initial_values import init
 from .ir.methods import attach_methods
@@ -425,5 +426,6 @@ def _picture(expression: Expression) -> str | None:
     return draw(expression).svg
 
 
+explain_all(globals(), __all__)
 attach_methods(f for n, f in globals().items() if n in __all__ and isinstance(f, FunctionType))
 Expression.picture = staticmethod(_picture)

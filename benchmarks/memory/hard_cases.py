@@ -18,7 +18,8 @@ the public ones.
     python -m benchmarks.memory.hard_cases --csv A.1048576.csv B.1048576.csv
 
 The second form reads files of the public benchmark (github.com/google/minimalloc, Apache-2.0,
-folder benchmarks/asplos2024), whose names tell the capacity that a plan must not pass.
+folder benchmarks/asplos2024), whose names tell the capacity that a plan must not pass; for a file
+named otherwise that is the lower bound.
 
 The planner's constants were chosen while looking at the cases as they are (shift 0) and at shifts
 700 and 2100; any other shift gives instances that nobody tuned for.
@@ -36,7 +37,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from symgraph.codegen.native import NativeEngine
-from symgraph.kernel.memory import Interval, Means, place
+from symgraph.kernel.memory import Interval, Means, lower_bound, place
 from symgraph.kernel.memory.grow import HELPERS, grow
 from symgraph.kernel.memory.heuristics import portfolio
 from symgraph.kernel.memory.interval import granule
@@ -203,14 +204,14 @@ def _trim(r: _Rectangle, rng: random.Random) -> _Rectangle:
 
 
 def from_csv(path: Path) -> tuple[Interval, ...]:
-    """The buffers of a file of the public benchmark: a heading, then rows `id,start,end,size`."""
+    """The buffers of a file of the public benchmark: a heading, then rows `id,lower,upper,size`.
+
+    Headings differ between its versions (`buffer,start,end,size`), so the columns' order counts.
+    """
     with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    unit = math.gcd(*(int(row["size"]) for row in rows))
-    return tuple(
-        Interval(row[next(iter(row))], int(row["start"]), int(row["end"]), int(row["size"]), unit)
-        for row in rows
-    )
+        rows = [(row[0], *map(int, row[1:4])) for row in list(csv.reader(file))[1:] if row]
+    unit = math.gcd(*(size for *_, size in rows))
+    return tuple(Interval(name, start, end, size, unit) for name, start, end, size in rows)
 
 
 def measured(name: str, buffers: Sequence[Interval], capacity: int, seed: int) -> str:
@@ -241,8 +242,10 @@ def main() -> None:
     NATIVE(grow, HELPERS)  # compiled before the first case
     print("case         buffers sections    bound     ours  greedy   ratio capacity proved seconds")
     for path in given.csv:
-        capacity = int(path.name.split(".")[1])
-        print(measured(path.name.split(".")[0], from_csv(path), capacity, given.seed), flush=True)
+        buffers = from_csv(path)
+        told = path.name.split(".")[1]
+        capacity = int(told) if told.isdigit() else lower_bound(buffers)
+        print(measured(path.name.split(".")[0], buffers, capacity, given.seed), flush=True)
     for case in () if given.csv else CASES:
         if case.name in given.names:
             buffers = build(replace(case, seed=case.seed + given.shift))

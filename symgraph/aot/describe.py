@@ -177,7 +177,7 @@ def _memory(program: Program) -> dict[str, Any]:
         "excess": plan.excess,
         "sample": dict(plan.sample),
         "buffers": rows,
-        "shared": [[position[a], position[b]] for a, b in plan.shared],
+        "shared": [[position[a.root], position[b.root]] for a, b in plan.shared],
         "steps": steps,
     }
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import GradientError
-from ..ir.apply import expand_parts
+from ..errors import GradientError, InputError
+from ..ir.apply import as_values, expand_parts, stand_ins_for
 from ..ir.graph import Graph, topological
 from ..ir.node import Node, Value
+from ..ir.op import Op
 from ..ir.origin import deriving
 from ..ir.registry import registry
 from ..ir.scan import Scan
-from ..ir.symbol import Expression, Symbol, as_symbol
+from ..ir.symbol import Symbol, as_symbol, group
 from .loop import has_own_gradient, loop_gradients
 
 
@@ -41,7 +42,10 @@ def gradients(
 
 
 def _symbols(item: Symbol | Sequence[Symbol]) -> tuple[Symbol, ...]:
-    return item.symbols if isinstance(item, Expression) else tuple(as_symbol(s) for s in item)
+    try:
+        return group(item).symbols
+    except InputError as error:
+        raise InputError(f"gradients: {error}") from None
 
 
 def _seeds(
@@ -134,6 +138,8 @@ class _Reverse:
             found = self._through_parts(node, ins, grads)
         else:
             found = list(node.op.symbolic_backward(ins, outs, grads))
+            if _has_two_forms(node.op):
+                found = self._by_form(node, ins, grads, found)
         if len(found) != len(ins):
             raise GradientError(
                 f"{node.op.name}: backward must return {len(ins)} gradients, one "
@@ -147,6 +153,41 @@ class _Reverse:
     ) -> list[Symbol | None]:
         """Differentiate a fresh expansion of a composite node."""
         stand_ins, _, outputs = expand_parts(node)
+        return _Reverse._through(node, stand_ins, outputs, ins, grads)
+
+    @staticmethod
+    def _by_form(
+        node: Node,
+        ins: tuple[Symbol, ...],
+        grads: tuple[Symbol | None, ...],
+        training: list[Symbol | None],
+    ) -> list[Symbol | None]:
+        """The gradient of each of the two forms of an operator where that form is compiled."""
+        stand_ins = stand_ins_for(node)
+        made = node.op.inference(tuple(Symbol(v) for v in stand_ins))
+        if made is None:
+            return training
+        outputs = as_values(made, node.op)
+        inference = _Reverse._through(node, stand_ins, outputs, ins, grads)
+        make = registry.get("by_form")()
+        found: list[Symbol | None] = []
+        for a, b in zip(training, inference, strict=True):
+            if a is None or b is None:
+                some = b if a is None else a
+                zeros = None if some is None else registry.get("full_like")(0.0)(some)
+                a, b = a if a is not None else zeros, b if b is not None else zeros
+            found.append(a if a is b or a is None else make(a, b))
+        return found
+
+    @staticmethod
+    def _through(
+        node: Node,
+        stand_ins: Sequence[Value],
+        outputs: Sequence[Value],
+        ins: tuple[Symbol, ...],
+        grads: tuple[Symbol | None, ...],
+    ) -> list[Symbol | None]:
+        """The gradients of what computes the outputs of a node from stand-ins for its inputs."""
         pairs = [(v, g) for v, g in zip(outputs, grads, strict=True) if g is not None]
         floats = [v for v in stand_ins if v.type.dtype is None or v.type.dtype.is_float]
         names = node.op.argument_names(len(ins))
@@ -189,6 +230,11 @@ class _Reverse:
                 f"differentiable operators, so it has no gradient"
             )
         return total
+
+
+def _has_two_forms(op: Op) -> bool:
+    """It is another operator at inference; one that calls Python knows that from its argument."""
+    return not op.is_host and type(op).inference is not Op.inference
 
 
 def _propagate(

@@ -291,6 +291,7 @@ class Executable:
             arrays.append(self._check_array(port, array))
         for port, array in zip(self.program.inputs, arrays, strict=True):
             self._bind_dims(port, array, env, seen)
+        self._solve_dims(arrays, env, seen)
         for port, array in zip(self.program.inputs, arrays, strict=True):
             self._check_shape(port, array, env, seen)
         for check in self.program.checks:
@@ -340,6 +341,34 @@ class Executable:
             if isinstance(extent, DimVar) and extent.name not in env:
                 env[extent.name] = actual
                 seen[extent.name] = f"{port.name}.shape[{axis}]"
+
+    def _solve_dims(
+        self, arrays: Sequence[Array], env: dict[str, int], seen: dict[str, str]
+    ) -> None:
+        """Extents that occur in no shape alone: 4*L of 20 elements tells that L is 5."""
+        missing = {v.name for v in self.program.dims} - set(env)
+        while missing:
+            before = set(missing)
+            for port, array in zip(self.program.inputs, arrays, strict=True):
+                for axis, extent in enumerate(port.type.shape or ()):
+                    own = {v.name for v in dims.dim_vars(extent)} & missing
+                    step = dims.coefficient(extent, DimVar(min(own))) if len(own) == 1 else None
+                    if not isinstance(step, int) or step == 0:
+                        continue
+                    name = own.pop()
+                    rest = array.shape[axis] - _value(extent, {**env, name: 0})
+                    if rest % step or rest // step < 0:
+                        raise InputError(
+                            f"{self.name}: input {port.name!r} axis {axis} must be {extent} for "
+                            f"some {name} >= 0, got {array.shape[axis]}"
+                        )
+                    env[name], seen[name] = rest // step, f"{port.name}.shape[{axis}] = {extent}"
+                    missing.discard(name)
+            if missing == before:
+                raise InputError(
+                    f"{self.name}: the extent {min(missing)} does not follow from the shapes of "
+                    f"the inputs; name it alone in the shape of one of them"
+                )
 
     def _check_shape(
         self, port: Port, array: Array, env: dict[str, int], seen: dict[str, str]

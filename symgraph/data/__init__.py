@@ -3,6 +3,7 @@
 Owns reading and cutting of arrays; depends on numpy alone (scikit-learn and h5py where used).
 """
 
+from ..ir.arguments import explain_all
 from .batches import Batches
 from .dataset import Dataset, Splits
 from .errors import DataError
@@ -21,3 +22,5 @@ __all__ = [
     "mnist",
     "read_idx",
 ]
+
+explain_all(globals(), __all__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import AttributeValueError, InputError, ShapeError
@@ -24,8 +25,6 @@ def apply(op: Op, *inputs: Any, name: str | None = None, origin: Origin | None =
     op = with_plain_numbers(op)
     check_attributes(op)
     op.check_attributes()
-    if not (name is None or isinstance(name, str)):
-        raise AttributeValueError(f"{op.name}: name must be a string, got {name!r}")
     place = caller() if origin is None else origin
     values = [None if item is None else as_symbol(item).value for item in inputs]
     values = _complete_inputs(op, values, place)
@@ -70,17 +69,26 @@ def _owned_variable(owned: Owned, place: Origin) -> Value:
     return Node(op, (), (type,), None, place, current_scope(), attributes)[0]
 
 
-def expand_parts(node: Node) -> tuple[tuple[Value, ...], tuple[Node, ...], tuple[Value, ...]]:
-    """A composite node as (stand-in inputs, inner nodes, outputs)."""
-    names = node.op.argument_names(len(node.inputs))
-    inputs = [
-        Node(Variable(v.type), (), (v.type,), n, NOWHERE)[0]
-        for v, n in zip(node.inputs, names, strict=True)
-    ]
+def expand_parts(
+    node: Node, types: Sequence[TensorType] | None = None
+) -> tuple[tuple[Value, ...], tuple[Node, ...], tuple[Value, ...]]:
+    """A composite node as (stand-in inputs, inner nodes, outputs).
+
+    `types` are those of its inputs where more is known of them than when it was declared.
+    """
+    inputs = stand_ins_for(node, types)
     outputs = as_values(node.op.forward(*(Symbol(v) for v in inputs)), node.op)
     stand_ins = {v.node for v in inputs}
     inner = tuple(n for n in topological(v.node for v in outputs) if n not in stand_ins)
-    return tuple(inputs), inner, outputs
+    return inputs, inner, outputs
+
+
+def stand_ins_for(node: Node, types: Sequence[TensorType] | None = None) -> tuple[Value, ...]:
+    """Variables in place of a node's inputs, with their names and types."""
+    names = node.op.argument_names(len(node.inputs))
+    known = [v.type for v in node.inputs] if types is None else types
+    pairs = zip(known, names, strict=True)
+    return tuple(Node(Variable(t), (), (t,), n, NOWHERE)[0] for t, n in pairs)
 
 
 def as_values(result: Any, op: Op) -> tuple[Value, ...]:

@@ -13,6 +13,7 @@ import dataclasses
 import math
 import re
 import sys
+from collections.abc import Mapping
 from functools import cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
@@ -73,9 +74,9 @@ def check_attributes(op: Op) -> None:
     """Raises: AttributeValueError naming the operator, the attribute, what is expected and got."""
     for key, kind in _declared_kinds(class_of(op)).items():
         value = getattr(op, key)
-        if not _fits(value, kind):
+        if not fits(value, kind):
             raise AttributeValueError(
-                f"{op.name}: attribute {key} must be {_spelled(kind)}, got "
+                f"{op.name}: attribute {key} must be {spelled(kind)}, got "
                 f"{type(value).__name__} {value!r}"
             )
     for key, value in op.attribute_items:
@@ -84,20 +85,20 @@ def check_attributes(op: Op) -> None:
             raise AttributeValueError(f"{op.name}: attribute {key} is NaN")
 
 
-def _fits(value: Any, kind: Any) -> bool:
+def fits(value: Any, kind: Any) -> bool:
     """Whether a value is of an annotated kind; True of annotations that say nothing of values."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return any(_fits(value, part) for part in parts)
+        return any(fits(value, part) for part in parts)
     if origin is Literal:
         return value in parts
     if origin is tuple:
         if parts[-1] is Ellipsis:
-            return isinstance(value, tuple) and all(_fits(item, parts[0]) for item in value)
+            return isinstance(value, tuple) and all(fits(item, parts[0]) for item in value)
         return (
             isinstance(value, tuple)
             and len(value) == len(parts)
-            and all(_fits(item, part) for item, part in zip(value, parts, strict=True))
+            and all(fits(item, part) for item, part in zip(value, parts, strict=True))
         )
     if isinstance(value, (bool, np.bool_)) and kind in _PLAIN:
         return kind is bool
@@ -106,16 +107,27 @@ def _fits(value: Any, kind: Any) -> bool:
     return kind in (Any, object) or not isinstance(kind, type) or isinstance(value, kind)
 
 
-def _spelled(kind: Any) -> str:
+def spelled(kind: Any) -> str:
+    """An annotated kind in words: "an int or None"."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return " or ".join(_spelled(part) for part in parts)
+        return " or ".join(spelled(part) for part in parts)
     if origin is Literal:
         return " or ".join(map(repr, parts))
     if origin is tuple:
-        items = ["..." if part is Ellipsis else _spelled(part) for part in parts]
+        items = ["..." if part is Ellipsis else spelled(part) for part in parts]
         return f"({', '.join(re.sub('^an? ', '', item) for item in items)})"
     return _PLAIN[kind][0] if kind in _PLAIN else getattr(kind, "__name__", str(kind))
+
+
+def annotated_kind(annotation: Any, names: Mapping[str, Any]) -> Any:
+    """The kind that an annotation states, read with the names of its module; Any where it uses
+    names that are imported for type checkers alone."""
+    try:
+        kind = eval(annotation, dict(names)) if isinstance(annotation, str) else annotation
+    except (NameError, AttributeError, TypeError, SyntaxError):
+        return Any
+    return NoneType if kind is None else kind
 
 
 @cache
@@ -128,10 +140,6 @@ def _declared_kinds(cls: Any) -> dict[str, Any]:
     for base in reversed(cls.__mro__):
         names = vars(sys.modules[base.__module__]) if base.__module__ in sys.modules else {}
         for name, annotation in vars(base).get("__annotations__", {}).items():
-            try:
-                kind = eval(annotation, dict(names)) if isinstance(annotation, str) else annotation
-            except (NameError, AttributeError, TypeError, SyntaxError):
-                kind = Any
-            result[name] = NoneType if kind is None else kind
+            result[name] = annotated_kind(annotation, names)
     fields = getattr(cls, "__dataclass_fields__", {})
     return {name: kind for name, kind in result.items() if name in fields and kind is not Any}

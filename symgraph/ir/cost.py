@@ -43,7 +43,7 @@ def node_flops(node: Node, types: Mapping[Value, TensorType]) -> Dim | None:
     if isinstance(node.op, Fused):
         return _total(node.op.graph, [n[0] for n in node.op.graph.variables], ins)
     if node.op.is_composite:
-        stand_ins, _, results = expand_parts(node)
+        stand_ins, _, results = expand_parts(node, ins)
         return _total(Graph(results), stand_ins, ins)
     return _native(node, ins, outs)
 

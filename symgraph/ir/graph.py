@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..errors import NameConflictError, ShapeError
+from ..errors import AttributeValueError, NameConflictError, ShapeError
 from ..kernel import dims
 from ..kernel.dims import Dim, DimVar
 from ..kernel.dtypes import as_dtype
@@ -224,7 +224,12 @@ def make_node(
     attributes: tuple[tuple[str, Any], ...] = (),
     serial: int | None = None,
 ) -> Node:
-    """A node whose types are inferred from its inputs'.  Raises: ShapeError, DTypeError."""
+    """A node whose types are inferred from its inputs'.
+
+    Raises: ShapeError, DTypeError, AttributeValueError for a name that is none.
+    """
+    if not (name is None or isinstance(name, str)):
+        raise AttributeValueError(f"{op.name}: name must be a string, got {name!r}")
     blank = (TensorType(None, None),) * op.output_count
     more = {} if serial is None else {"serial": serial}
     node = Node(op, inputs, blank, name, origin, scope, attributes, **more)

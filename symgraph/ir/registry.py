@@ -18,6 +18,11 @@ class Registry:
 
     def add(self, cls: type[Op]) -> None:
         """Register; the same class may be defined again, as in a notebook cell."""
+        if not isinstance(cls, type) or not isinstance(getattr(cls, "name", None), str):
+            raise AttributeValueError(
+                f"register: need the class of an operator, got {type(cls).__name__} {cls!r}; put "
+                f"@register above a class derived from symgraph.Op"
+            )
         if not cls.name:
             raise AttributeValueError(f"{cls.__name__}: an operator needs a class attribute `name`")
         known = self._classes.get(cls.name)

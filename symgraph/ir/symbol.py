@@ -375,6 +375,11 @@ def parameter(name: str, shape: Any = None, dtype: Any = None, *, init: Initiali
 
 def constant(value: Any, dtype: Any = None, *, name: str | None = None) -> Symbol:
     """An array that is part of the graph.  Dtypes: the array's; Python floats give float32."""
+    if isinstance(value, Expression):
+        raise InputError(
+            f"constant: value is symbolic: {value!r} (called at {caller()}); give numbers or an "
+            f"array, or use the symbol itself"
+        )
     array = np.asarray(value)
     if dtype is not None:
         array = array.astype(as_dtype(dtype).numpy)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ..ir.arguments import explain_all
 from ..ir.symbol import Symbol
 from .densenet import densenet121
 from .inception import inception_v3
@@ -55,3 +56,5 @@ __all__ = [
     "unet",
     "vgg16",
 ]
+
+explain_all(globals(), __all__)

@@ -121,6 +121,9 @@ class SumToLike(Op):
         ones = [
             n for n in range(lead, len(x.shape)) if _is_summed(x.shape[n], like.shape[n - lead])
         ]
+        left = [1 if n in ones else x.shape[n] for n in range(lead, len(x.shape))]
+        if left != list(like.shape):
+            return None  # extents that are equal only by what a call must fulfil
         result = make("sum", x, axis=tuple(range(lead))) if lead else x
         if ones:
             result = make("sum", result, axis=tuple(n - lead for n in ones), keepdims=True)

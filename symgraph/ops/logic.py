@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..ir.op import Op
+from ..ir.origin import caller
 from ..ir.registry import register
 from ..ir.sample import Sample, Samples
 from ..ir.symbol import Symbol
@@ -177,11 +181,30 @@ class Where(Op):
         return x if chosen else y
 
 
-where = functional(Where)
-logical_and = functional(LogicalAnd)
-logical_or = functional(LogicalOr)
-logical_xor = functional(LogicalXor)
-logical_not = functional(LogicalNot)
+def _of_elements(function: Callable[..., Symbol]) -> Callable[..., Symbol]:
+    """Refuses True and False as a condition: they come from comparing symbols with ==."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Symbol:
+        given = (*args, *kwargs.values())
+        conditions = given[:1] if function is _where else given
+        if any(isinstance(item, bool) for item in conditions):
+            raise InputError(
+                f"{function.__name__}: a condition is Python's {conditions[0]!r}, expected a "
+                f"symbol or an array of booleans (declared at {caller()}); == between symbols "
+                f"asks whether they are the same one: write sg.equal(a, b), or sg.not_equal"
+            )
+        return function(*args, **kwargs)
+
+    return call
+
+
+_where = functional(Where)
+where = _of_elements(_where)
+logical_and = _of_elements(functional(LogicalAnd))
+logical_or = _of_elements(functional(LogicalOr))
+logical_xor = _of_elements(functional(LogicalXor))
+logical_not = _of_elements(functional(LogicalNot))
 
 
 __all__ = ["logical_and", "logical_not", "logical_or", "logical_xor", "where"]

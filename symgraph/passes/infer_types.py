@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,8 @@ from ..ir.node import Node, Value
 from ..ir.op import Constant, Variable
 from ..ir.scan import Scan
 from ..ir.tensor_type import TensorType
+from ..kernel import dims
+from ..kernel.dims import Dim, DimVar
 from .manager import Fact, Pass, provider
 
 
@@ -32,6 +34,8 @@ class InferTypes(Pass):
     """Arrays to be bound: where a variable's own shape is open, its array's is used."""
     known: Inference | None = None
     """What was found before, for the graph that it is of."""
+    extents: Mapping[DimVar, Dim] = field(default_factory=dict)
+    """What names of extents stand for in the graph around, where this one is a loop's."""
     name: ClassVar[str] = "infer_types"
     provides: ClassVar[Fact] = Fact.NAMED | Fact.TYPED
     # Before it the graph has no complete types to evaluate it with.
@@ -44,11 +48,12 @@ class InferTypes(Pass):
         inference = self.inference(graph)
         if not inference.complete:
             raise ShapeError(_unknown_text(graph, inference))
+        extents = {**self.extents, **inference.bindings}
         new: dict[Value, Value] = {}
         for node in graph.nodes:
             inputs = tuple(new[v] for v in node.inputs)
             types = tuple(inference.types[v] for v in node.values)
-            typed = _typed(graph, node, inputs, types)
+            typed = _typed(graph, node, inputs, types, extents)
             new.update(zip(node.values, typed.values, strict=True))
         outputs = [new[v] for v in graph.outputs]
         updates = [(name, new[v]) for name, v in graph.updates]
@@ -75,11 +80,17 @@ class InferTypes(Pass):
 
 
 def _typed(
-    graph: Graph, node: Node, inputs: tuple[Value, ...], types: tuple[TensorType, ...]
+    graph: Graph,
+    node: Node,
+    inputs: tuple[Value, ...],
+    types: tuple[TensorType, ...],
+    extents: Mapping[DimVar, Dim],
 ) -> Node:
     op = node.op.typed(types)
     if isinstance(op, Scan):
-        op = op.with_subgraph(_typed_body(op, [v.type for v in inputs]))
+        if op.length is not None:
+            op = replace(op, length=dims.substitute(op.length, extents))
+        op = op.with_subgraph(_typed_body(op, [v.type for v in inputs], extents))
     if isinstance(op, Variable):
         op = Variable(types[0], op.role, op.init, op.hint)
     name = graph.names[node]
@@ -92,11 +103,12 @@ def _typed(
     return Node(op, inputs, infer_node(blank), name, node.origin, "", node.attributes, node.serial)
 
 
-def _typed_body(op: Scan, ins: Sequence[TensorType]) -> Graph:
+def _typed_body(op: Scan, ins: Sequence[TensorType], extents: Mapping[DimVar, Dim]) -> Graph:
     """The body of a loop with the types that the loop's inputs give it."""
     known = {name: type for name, type in op.input_types(ins).items() if name in op.variables()}
     shapes = {name: type.shape for name, type in known.items()}
-    return InferTypes(shapes, {name: type.dtype for name, type in known.items()}).run(op.body)
+    dtypes = {name: type.dtype for name, type in known.items()}
+    return InferTypes(shapes, dtypes, extents=extents).run(op.body)
 
 
 def _unknown_text(graph: Graph, inference: Inference) -> str:

@@ -6,6 +6,7 @@ sg.testing.check_operator(LargeMargin(units=3, margin=2), samples=[Sample(...)])
 
 from __future__ import annotations
 
+from ..ir.arguments import explain_all
 from .gradients import GradientCheckError, GradientReport, check_gradients
 from .operators import check_inference, check_operator, check_reference, check_target
 from .samples import sample_arrays, tolerance
@@ -21,3 +22,5 @@ __all__ = [
     "sample_arrays",
     "tolerance",
 ]
+
+explain_all(globals(), __all__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..ir.arguments import explain_all
 from .bind import Bound, bind
 from .callbacks import Callback, EarlyStopping
 from .checkpoint import Checkpoint, restore_checkpoint, save_checkpoint
@@ -85,3 +86,5 @@ __all__ = [
     "save_parameters",
     "top_k",
 ]
+
+explain_all(globals(), __all__)

@@ -4,6 +4,7 @@ Everything is drawn from one model, a `networkx.DiGraph` with the attributes tha
 `symgraph.viz.view` lists. Owns layouts, colours and files; knows operators by their names only.
 """
 
+from ..ir.arguments import explain_all
 from .arena import ArenaChart, Block, draw_arena
 from .drawing import Drawing
 from .errors import DrawError
@@ -23,3 +24,5 @@ __all__ = [
     "summary",
     "to_networkx",
 ]
+
+explain_all(globals(), __all__)

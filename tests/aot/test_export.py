@@ -135,3 +135,13 @@ def test_unreadable_files(tmp_path):
     with pytest.raises(FormatError, match="there is no such file"):
         sg.load(tmp_path / "none.o")
     assert batch(2, (3,)).shape == (2, 3)
+
+
+def test_a_value_written_over_through_a_view_of_it(tmp_path):
+    x = sg.var("x", ("N", "T", 48))
+    o = sg.matmul(sg.reshape(x, (0, 0, 3, 16)), sg.var("w", (16, 16)))
+    y = sg.linear(sg.reshape(o, (0, 0, -3)) * sg.silu(sg.linear(x, 48, name="g")), 5, name="o")
+    artifact = sg.export(y, tmp_path / "net", params=sg.init(y, seed=0))
+    memory = json.loads(artifact.files["json"].read_text())["memory"]
+    assert memory["shared"]
+    assert all(0 <= n < len(memory["buffers"]) for pair in memory["shared"] for n in pair)

@@ -174,3 +174,20 @@ def test_an_extent_that_no_input_tells_is_named() -> None:
     )
     assert lines[1].startswith("  reshape0: f32[T,M]  declared at test_executable.py:")
     assert lines[2] == "  name it in the shape of an input, or give a number for it"
+
+
+def test_extents_that_stand_in_a_sum_or_product_are_solved_for():
+    (l, m) = (sg.DimVar("L"), sg.DimVar("M"))
+    a, b = sg.var("a", (3, l + 4 * m)), sg.var("b", (2 * l + 1,))
+    f = sg.compile(sg.sum(a) + sg.sum(b))
+    assert f(a=np.ones((3, 11), np.float32), b=np.ones(7, np.float32)) == 40
+    with pytest.raises(InputError, match=r"'b' axis 0 must be 2\*L\+1 for some L >= 0, got 8"):
+        f(a=np.ones((3, 11), np.float32), b=np.ones(8, np.float32))
+    with pytest.raises(InputError, match=r"'a' axis 1 must be L\+4\*M for some M >= 0, got 2"):
+        f(a=np.ones((3, 2), np.float32), b=np.ones(7, np.float32))
+
+
+def test_an_extent_that_no_shape_tells():
+    f = sg.compile(sg.var("x", (sg.DimVar("L") // 2,)) * 2.0)
+    with pytest.raises(InputError, match=r"the extent L does not follow from the shapes"):
+        f(np.ones(3, np.float32))

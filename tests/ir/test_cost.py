@@ -30,3 +30,12 @@ def test_a_running_sum_counts_its_terms_once() -> None:
     count = operations(sg.cumsum(sg.var("x", (3, 1000)), 1), "cumsum")
     assert isinstance(count, int)
     assert count <= 5 * 3 * 1000
+
+
+def test_a_composite_is_counted_with_what_inference_knows_of_its_weights() -> None:
+    x = sg.var("x", ("N", 5, 4, 4))
+    y = sg.conv_transpose2d(x, 3, kernel_size=4, stride=2, name="up")
+    assert y.graph.variables[1].types[0].shape is None
+    count = operations(y, "conv_transpose2d")
+    assert "N" in str(count)
+    assert "conv_transpose2d" in str(sg.viz.summary(y))

@@ -70,6 +70,8 @@ def test_integers_of_numpy(build: Any, shape: tuple[int, ...]) -> None:
             "need a symbol, .* got str 'w'",
         ),
         (lambda: sg.lstm("x", 3), InputError, "need a symbol, .* got str 'x'"),
+        (lambda: sg.where(sg.relu(X) == X, X, 0.0), InputError, "where: .* is Python's False, exp"),
+        (lambda: sg.logical_and(X > 0, X == X), InputError, "== between symbols asks whether"),
         (lambda: sg.einsum(3, X), AttributeValueError, "give an equation such as .*, got 3"),
     ],
 )
@@ -77,3 +79,37 @@ def test_wrong_ones(build: Any, kind: type[UserError], message: str) -> None:
     with pytest.raises(kind, match=message) as caught:
         build()
     assert isinstance(caught.value, SymgraphError)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: sg.parameter("w", (3,)), r"parameter: missing a required argument: 'init' \("),
+        (lambda: sg.linear(X), r"linear: missing .* 'units' .*; it takes \(x, units, weight=None,"),
+        (lambda: sg.scan(3, X, X), r"scan: body must be a function, got int 3 \(called at test_a"),
+        (lambda: sg.rnn(X, 4, layers="a"), "rnn: layers must be an int, got str 'a'"),
+        (lambda: sg.rms_norm(X, use_affine=X), "use_affine must be a bool, got Symbol <Symbol x"),
+        (lambda: sg.layer_norm(X, use_affine=np.ones(3)), "layer_norm: use_affine must be a bool"),
+        (lambda: sg.gradients(3, X), "gradients: need a symbol or several, got int 3"),
+        (lambda: sg.gradients(X, object()), "gradients: need a symbol or several, got object"),
+        (lambda: sg.export(X, 4), "export: path must be a string or PathLike, got int 4"),
+        (lambda: sg.compile(X, params=3), "compile: params must be a mapping or None, got int 3"),
+        (lambda: sg.bind(X, 3), "bind: params must be a mapping, got int 3"),
+        (lambda: sg.train.bind(X, 3), "bind: params must be a mapping, got int 3"),
+        (lambda: sg.constant(X), "constant: value is symbolic"),
+        (lambda: sg.register(3), "register: need the class of an operator, got int 3"),
+        (lambda: X.sum(axis=0, keepdim=True), r"got an unexpected keyword argument 'keepdim' \(ca"),
+        (lambda: sg.load(3), "load: path must be a string or PathLike, got int 3"),
+    ],
+)
+def test_arguments_of_another_kind_than_annotated(build: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build()
+
+
+def test_errors_that_are_not_the_arguments_go_on_unchanged() -> None:
+    def body(x: sg.Symbol, h: sg.Symbol) -> Any:
+        raise ZeroDivisionError("the body's own")
+
+    with pytest.raises(ZeroDivisionError, match="the body's own"):
+        sg.scan(body, X, X)

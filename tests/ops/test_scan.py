@@ -274,3 +274,22 @@ def test_a_state_without_gradient_is_left_alone() -> None:
     np.testing.assert_allclose(dh, xs.prod(0), rtol=1e-5)
     np.testing.assert_allclose(dx[1], hs * xs[0] * xs[2], rtol=1e-5)
     assert int(steps) == 3
+
+
+def test_a_stated_length_follows_shapes_that_are_given_later() -> None:
+    start, weights = sg.var("start", ("N",)), sg.var("weights", ("L",))
+
+    def inner(h: sg.Symbol) -> tuple[sg.Symbol, None]:
+        return h + 1.0, None
+
+    def outer(h: sg.Symbol) -> tuple[sg.Symbol, sg.Symbol]:
+        h = sg.scan(inner, (), h, length="L")[0]
+        return h, h
+
+    last, rows = sg.scan(outer, (), start, length="L")
+    outputs = [last, rows * sg.expand_dims(weights, 1)]
+    given = {"start": np.arange(2, dtype=np.float32), "weights": np.ones(3, np.float32)}
+    for shapes in (None, {"weights": (3,)}):
+        last_found, found = sg.compile(outputs, shapes=shapes)(**given)
+        np.testing.assert_array_equal(last_found, [9.0, 10.0])
+        np.testing.assert_array_equal(found, [[3.0, 4.0], [6.0, 7.0], [9.0, 10.0]])

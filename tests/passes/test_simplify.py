@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import symgraph as sg
@@ -70,3 +71,14 @@ def test_it_requires_primitive_operators() -> None:
 def test_it_requires_types() -> None:
     with pytest.raises(PipelineError, match=r"requires TYPED, PRIMITIVE"):
         Pipeline((Simplify(),))
+
+
+def test_a_sum_over_nothing_keeps_the_extents_that_it_states() -> None:
+    z = sg.var("z", ("N", "T", 5))
+    before = sg.pad(z[:, :-1], [(0, 0), (1, 0), (0, 0)])
+    gradients = sg.gradients(sg.sum((z * 0.5 + before) * z), z)
+    f = sg.compile(gradients, target="interp")
+    array = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
+    earlier, later = np.zeros_like(array), np.zeros_like(array)
+    earlier[:, 1:], later[:, :-1] = array[:, :-1], array[:, 1:]
+    np.testing.assert_allclose(f(array), array + earlier + later, rtol=1e-5, atol=1e-6)

@@ -21,7 +21,7 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 import symgraph as sg
-from symgraph.codegen.llvm.check_workspace import check_workspace
+from symgraph.codegen.llvm.check_scratch import check_scratch
 from symgraph.codegen.llvm.emit import layout
 from symgraph.codegen.llvm.machine import machine
 from symgraph.codegen.llvm.phases import split_phases
@@ -63,7 +63,7 @@ def _compare(outputs: list[Symbol], case: Case, number: int) -> None:
             check_plan(f.program, found)
             kernels = [split_phases(k) for k in dict.fromkeys(f.program.kernels)]
             workspace = layout(f.program, machine(None)).workspace
-            check_workspace(f.program, kernels, workspace, found, threads)
+            check_scratch(f.program, kernels, workspace, found, threads)
             for at_end in (True, False):
                 for got, wanted in zip(
                     run_guarded(f, arrays, expected, at_end=at_end), expected, strict=True

@@ -150,28 +150,31 @@ class Expressions(MemoryAccess):
         return Value(text, then.dtype, lanes)
 
     def _jump(self, condition: Value, select: Select) -> Value:
-        """Only the taken branch is evaluated."""
+        """Only the taken branch is evaluated; the value of each lane where one of them has that."""
         builder = self.builder
         blocks = builder.block("then"), builder.block("else")
         end = builder.block("end")
         builder.line(f"br i1 {condition.text}, label %{blocks[0].name}, label %{blocks[1].name}")
-        values, sources = [], []
-        lanes = 1 if self.vector is None else self.vector.lanes
+        found = []
         for block, branch in zip(blocks, (select.then, select.otherwise), strict=True):
             builder.place(block)
             builder.open(None)
             self.memo.append({})
-            value = self.arithmetic.broadcast(self.expr(branch), lanes)
+            found.append((self.expr(branch), builder.current))
             self.memo.pop()
             builder.close()
-            values.append(value)
-            sources.append(builder.current.name)
+        lanes = max(value.lanes for value, _ in found)
+        pairs = []
+        for value, builder.current in found:
+            builder.open(None)
+            text = self.arithmetic.broadcast(value, lanes).text
+            builder.close()
+            pairs.append(f"[{text}, %{builder.current.name}]")
             builder.line(f"br label %{end.name}")
         builder.place(end)
-        pairs = ", ".join(f"[{v.text}, %{s}]" for v, s in zip(values, sources, strict=True))
-        name = builder.fresh()
-        builder.line(f"{name} = phi {values[0].type} {pairs}")
-        return Value(name, select.dtype, values[0].lanes)
+        result = Value(builder.fresh(), select.dtype, lanes)
+        builder.line(f"{result.text} = phi {result.type} {', '.join(pairs)}")
+        return result
 
     def condition(self, expr: Expr) -> Value:
         value = self.evaluate(expr)

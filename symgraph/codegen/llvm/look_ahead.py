@@ -183,10 +183,12 @@ def _result_ask(
     """What round `outer` of a tile asks for of the rows that will be stored when it is done: they
     come from afar where all of a result is more than a core's own cache keeps."""
     (inner, *more), row, nbytes = found.serial, tile.row_axis, access.buffer.nbytes
-    assert isinstance(inner.extent, int)
     large = isinstance(nbytes, int) and nbytes > CACHE_BYTES
+    if row is None or more or not large or not is_far(found, access, row):
+        return None
+    assert isinstance(inner.extent, int)
     rounds = inner.extent // STEP
-    if row is None or more or not large or rounds < 2 or not is_far(found, access, row):
+    if rounds < 2:
         return None
     start, count = rows
     share = -(-count // rounds)

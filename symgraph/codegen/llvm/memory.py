@@ -105,9 +105,13 @@ class MemoryAccess(Indices):
         offset = self.element_offset(buffer, index)
         if isinstance(place, Registers):
             return self._read_cell(buffer, place, offset)
-        if place.lanes > 1:
-            return self._load_plain(buffer, place, offset, place.lanes)
         unsafe = self._is_guarded(buffer, index)
+        if place.lanes > 1:
+            if not self.varies(offset):
+                return self._load_plain(buffer, place, offset, place.lanes)
+            assert self.vector is not None
+            mask = self.guard if unsafe else self.vector.mask
+            return self._gather(buffer, place, self._own(place, offset), mask)
         if not self.varies(offset) and not unsafe:
             return self._load_plain(buffer, place, offset, 1)
         assert self.vector is not None
@@ -122,6 +126,11 @@ class MemoryAccess(Indices):
         if runs is not None:
             return self._load_runs(buffer, place, runs, mask)
         return self._gather(buffer, place, offset, mask)
+
+    def _own(self, place: Memory, offset: Dim) -> Dim:
+        """Where each lane finds an element of its own copy of a buffer."""
+        assert self.vector is not None and self.vector.lanes == place.lanes
+        return self.resolve(dims.add(dims.mul(offset, place.lanes), self.vector.var))
 
     def _inside(self, buffer: Buffer, index: tuple[Dim, ...]) -> bool:
         """Intervals prove that the index lies in the buffer."""
@@ -259,7 +268,9 @@ class MemoryAccess(Indices):
 
     def _lane_pointers(self, buffer: Buffer, offset: Dim) -> list[str]:
         assert self.vector is not None
-        values = self.lane_values(offset)
+        place = self.places[buffer]
+        shared = not (isinstance(place, Memory) and place.lanes > 1)
+        values = self.lane_values(offset) if shared else None
         if values is not None:
             return [self.pointer(buffer, v) for v in values]
         vectors, pointers = self._vector_pointers(buffer, offset), []
@@ -325,7 +336,10 @@ class MemoryAccess(Indices):
         self.epoch += 1
         if place.lanes > 1:
             wide = self.arithmetic.broadcast(value, place.lanes)
-            self._store_plain(buffer, offset, wide)
+            if self.varies(offset):
+                self._scatter(buffer, self._own(place, offset), wide)
+            else:
+                self._store_plain(buffer, offset, wide)
         elif not self.varies(offset):
             self._store_plain(buffer, offset, self.last_lane(value))
         elif self.stride(offset) == 1:

@@ -9,9 +9,11 @@ from ...kernel.rates import Rates
 from ...options import Options
 from ..target import Built
 from . import abi
+from .check_scratch import check_scratch_at_samples
 from .emit import Layout, emit_program, layout
 from .machine import Machine, machine, strict_machine
 from .objects import compile_object, load
+from .pool import available_processors
 from .runtime import LLVMRunner
 from .schedule_loops import MOST_LANES
 from .schedule_trial import schedule_in_registers
@@ -57,7 +59,13 @@ class LLVMTarget:
         )
 
     def emit(self, program: Program, options: Options, alone: bool = False) -> str:
-        return emit_program(program, self.machine(options), options.profile, alone)
+        """The module's text.  Raises: MemoryPlanError at verification level 2 for bad scratch."""
+        found = self.machine(options)
+        if options.verify >= 2:
+            space = layout(program, found, options.profile, alone).workspace
+            threads = options.threads if options.threads else available_processors()
+            check_scratch_at_samples(program, space, found.stack_limit, threads)
+        return emit_program(program, found, options.profile, alone)
 
     def layout(self, program: Program, options: Options, alone: bool = False) -> Layout:
         """The workspace and the exported functions of what `emit` writes; `alone` on the calling

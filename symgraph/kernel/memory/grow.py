@@ -107,44 +107,61 @@ class Lists(NamedTuple):
     wanted: SmallInts
 
 
-def look_at(t: int, slot: int, tables: Tables, states: States, lists: Lists) -> bool:
-    """Work out one section anew; False if it must pass the capacity."""
+def look_at(t: int, top: int, slot: int, tables: Tables, states: States, lists: Lists) -> bool:
+    """Work out one section anew after some of its levels rose to `top`; False if it must pass the
+    capacity.
+
+    Of those at `top` and above only the sum matters: the makespan they alone need is no more than
+    before or `top` plus that sum. So only the lower ones, mostly few, are sorted. Where levels are
+    rounded up beyond `top`, all count as lower.
+    """
     levels = slot * tables.buffers
     at = slot * tables.sections + t
     lists.work[0] += lists.waiting_start[t + 1] - lists.waiting_start[t]
-    waiting = 0
+    limit = FAR if tables.aligned else top
+    lower = 0
     left = 0
+    lowest = FAR
+    resting = 0
     for place in range(lists.waiting_start[t], lists.waiting_start[t + 1]):
         j = lists.waiting[place]
         level = states.levels[levels + j]
-        if level < FAR:
-            size = tables.sizes[j]
-            left += size
-            k = waiting
+        if level < limit:
+            k = lower
             while k > 0 and lists.heights[k - 1] < level:
                 lists.heights[k] = lists.heights[k - 1]
                 lists.sizes[k] = lists.sizes[k - 1]
                 k -= 1
             lists.heights[k] = level
-            lists.sizes[k] = size
-            waiting += 1
-    height = states.floor[at]
-    resting = 0
-    if waiting > 0:
-        height = 0
-        above = 0
-        for k in range(waiting):
-            above += lists.sizes[k]
-            height = max(height, lists.heights[k] + above)
-        lowest = lists.heights[waiting - 1]
-        k = waiting - 1
+            lists.sizes[k] = tables.sizes[j]
+            lower += 1
+        elif level < FAR:
+            left += tables.sizes[j]
+            if level < lowest:
+                lowest = level
+                resting = 0
+            if level == lowest:
+                resting += 1
+    before = states.height[at]
+    height = before
+    if left > 0:
+        height = max(height, top + left)
+    for k in range(lower):
+        left += lists.sizes[k]
+        height = max(height, lists.heights[k] + left)
+    if lower > 0:
+        lowest = lists.heights[lower - 1]
+        resting = 0
+        k = lower - 1
         while k >= 0 and lists.heights[k] == lowest:
             resting += 1
             k -= 1
+    if left > 0:
         states.floor[at] = lowest
-    before = max(0, states.height[at] - tables.load[t])
-    after = max(0, height - tables.load[t])
-    states.waste[slot] += (after - before) * tables.relief[t]
+    else:
+        height = states.floor[at]
+    wasted = max(0, height - tables.load[t]) - max(0, before - tables.load[t])
+    states.waste[slot] += wasted * tables.relief[t]
     states.left[at] = left
     states.height[at] = height
     states.resting[at] = resting
@@ -168,12 +185,12 @@ def lift(k: int, height: int, slot: int, tables: Tables, states: States) -> bool
 
 
 def look_between(
-    low: int, high: int, slot: int, tables: Tables, states: States, lists: Lists
+    low: int, high: int, top: int, slot: int, tables: Tables, states: States, lists: Lists
 ) -> bool:
-    """Work out the unfinished sections of a range anew."""
+    """Work out anew the unfinished sections of a range, in each of which levels rose to `top`."""
     base = slot * tables.sections
     for t in range(low, high):
-        if states.left[base + t] > 0 and not look_at(t, slot, tables, states, lists):
+        if states.left[base + t] > 0 and not look_at(t, top, slot, tables, states, lists):
             lists.trouble[t] += 1.0
             return False
     return True
@@ -200,7 +217,7 @@ def put(j: int, level: int, slot: int, tables: Tables, states: States, lists: Li
         if lift(k, top, slot, tables, states):
             low = min(low, tables.first[k])
             high = max(high, tables.last[k])
-    return look_between(low, high, slot, tables, states, lists)
+    return look_between(low, high, top, slot, tables, states, lists)
 
 
 def raise_floor(
@@ -215,7 +232,7 @@ def raise_floor(
             low = min(low, tables.first[k])
             high = max(high, tables.last[k])
     states.progress[slot] -= price
-    return look_between(low, high, slot, tables, states, lists)
+    return look_between(low, high, height, slot, tables, states, lists)
 
 
 def rate(slot: int, tables: Tables, weights: Weights, states: States) -> float:

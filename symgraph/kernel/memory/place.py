@@ -41,7 +41,7 @@ from .weld import weld, welded
 NODE_OVERHEAD = 12_000
 """Work of a node of the exact search besides its entries, of which each counts twice."""
 KEPT_PLANS = 256
-WORK_LIMIT = 2_400_000_000
+WORK_LIMIT = 3_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _holds(buffers: Buffers, plan: Solution) -> bool:
 def _solved(buffers: Buffers, budget: _Budget, seed: int, engine: Engine) -> Solution:
     """The best plan that the budget gives, in granules."""
     intervals = [Interval("", *buffer) for buffer in buffers]
-    plans = _plan_parts(components(intervals), budget, seed, engine)
+    plans = _plan_parts(components(intervals, 1), budget, seed, engine)
     offsets = [0] * len(intervals)
     for plan in plans:
         for identity, offset in zip(plan.problem.identities, plan.offsets.tolist(), strict=True):

@@ -69,9 +69,9 @@ class Problem:
         return Problem.of(self.identities, first, last, self.sizes, self.alignments)
 
 
-def components(intervals: Sequence[Interval]) -> tuple[Problem, ...]:
-    """The independent parts of a problem, in the order of time."""
-    unit = granule(intervals)
+def components(intervals: Sequence[Interval], unit: int | None = None) -> tuple[Problem, ...]:
+    """The independent parts of a problem, in the order of time; `unit` is the granule."""
+    unit = granule(intervals) if unit is None else unit
     kept = [i for i, interval in enumerate(intervals) if interval.nbytes]
     kept.sort(key=lambda i: (intervals[i].start, intervals[i].end, i))
     groups: list[list[int]] = []

@@ -61,7 +61,15 @@ def stage(
     packed, place = _layout(tensor, order, extents, panel)
     fill = _fill(tensor, index, packed, order, extents, panel)
     body = _Reader(tensor, packed, place).stmt(kernel.body)
-    return replace(kernel, body=Alloc(packed, block(fill, body)))
+    # Copies made before stay beside this one: all of them precede the same statement.
+    earlier = []
+    while isinstance(body, Alloc):
+        earlier.append(body.buffer)
+        body = body.body
+    body = block(fill, body)
+    for buffer in (*reversed(earlier), packed):
+        body = Alloc(buffer, body)
+    return replace(kernel, body=body)
 
 
 def read_packed(

@@ -210,3 +210,15 @@ def test_the_shares_of_an_open_number_of_tiles_are_the_next_panel(rows: int) -> 
             asked_for.add((int(panel), int(position)))
     assert {(4, k) for k in range(512)} <= asked_for
     assert {panel for panel, _ in asked_for} == {4}
+
+
+def test_rows_are_not_asked_for_ahead_where_an_open_extent_is_summed_outside() -> None:
+    x = sg.var("x", ("N", 32, 16, 16))
+    y = sg.conv_transpose2d(x, 3, kernel_size=4, stride=2, padding=1, name="up")
+    loss = sg.sum(y * y)
+    params = sg.init(loss, seed=0)
+    gradient = sg.gradients(loss, loss.parameters[0])
+    array = np.random.default_rng(0).normal(size=(2, 32, 16, 16)).astype(np.float32)
+    expected = sg.compile(gradient, params=params, target="interp")(array)
+    found = sg.compile(gradient, params=params)(array)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3 * np.abs(expected).max())

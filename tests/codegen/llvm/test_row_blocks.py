@@ -230,3 +230,19 @@ def test_strict_sums_stay_in_order() -> None:
         total = total + a[:, r : r + 1] * b[r]
     (found,) = interpret(done, [a, b], {})
     np.testing.assert_array_equal(found, total)
+
+
+def test_both_operands_of_a_product_are_packed_inside_a_block() -> None:
+    def heads(h: sg.Symbol) -> sg.Symbol:
+        return sg.transpose(sg.reshape(h, (0, 0, 3, 16)), (0, 2, 1, 3))
+
+    q, k, v = (sg.var(n, ("N", "T", 48)) for n in "qkv")
+    scores = sg.matmul(heads(q), sg.swapaxes(heads(k), -1, -2)) * sg.var("m", (1, 3, "T", "T"))
+    rows = sg.transpose(sg.matmul(scores, heads(v)), (0, 2, 1, 3))
+    y = sg.layer_norm(rows, use_affine=False)
+    f, reference = sg.compile(y, strict=True), sg.compile(y, target="interp", level=0)
+    rng = np.random.default_rng(0)
+    for n, t in ((1, 1), (2, 37)):
+        given = {name: rng.normal(size=(n, t, 48)).astype(np.float32) for name in "qkv"}
+        given["m"] = rng.normal(size=(1, 3, t, t)).astype(np.float32)
+        np.testing.assert_allclose(f(**given), reference(**given), rtol=2e-4, atol=2e-4)

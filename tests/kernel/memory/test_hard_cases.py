@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.memory.hard_cases import CAPACITY, CASES, build
+from benchmarks.memory.hard_cases import CAPACITY, CASES, build, from_csv
 from symgraph.codegen.native import NativeEngine
-from symgraph.kernel.memory import Means, check, lower_bound, place
+from symgraph.kernel.memory import Interval, Means, check, lower_bound, place
 from symgraph.kernel.memory.heuristics import portfolio
 from symgraph.kernel.memory.problem import components
 
@@ -50,3 +50,10 @@ def test_a_hard_case_is_reproducible() -> None:
     }
     assert len(plans) == 1
     assert "work limit" in plans.pop().method
+
+
+@pytest.mark.parametrize("heading", ["id,lower,upper,size", "buffer,start,end,size"])
+def test_both_headings_of_the_public_files_are_read(tmp_path, heading: str) -> None:
+    path = tmp_path / "some.csv"
+    path.write_text(f"{heading}\na,0,3,96\nb,2,5,64\n")
+    assert from_csv(path) == (Interval("a", 0, 3, 96, 32), Interval("b", 2, 5, 64, 32))

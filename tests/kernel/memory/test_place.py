@@ -141,6 +141,12 @@ def test_zero_sizes_take_no_room() -> None:
     assert plan.total_nbytes == 64
 
 
+def test_an_empty_buffer_of_a_finer_alignment_changes_nothing() -> None:
+    full = (Interval("a", 0, 1, 3, 2), Interval("b", 0, 1, 4, 2))
+    plan = place((*full, Interval("empty", 0, 1, 0, 1)))
+    assert plan.total_nbytes == plan.lower_bound == 7 and plan.proved
+
+
 def test_huge_sizes() -> None:
     size = (1 << 44) + 64
     buffers = tuple(Interval(f"b{i}", i, i + 2, size * (1 + i % 3)) for i in range(9))

@@ -7,14 +7,17 @@ from dataclasses import replace
 import pytest
 
 import symgraph as sg
-from symgraph.codegen.llvm.check_workspace import check_workspace
+from symgraph.codegen.llvm import emit
+from symgraph.codegen.llvm.check_scratch import check_scratch
 from symgraph.codegen.llvm.emit import layout
 from symgraph.codegen.llvm.machine import machine
 from symgraph.codegen.llvm.phases import split_phases
+from symgraph.codegen.llvm.target import TARGET
 from symgraph.errors import MemoryPlanError
 from symgraph.kernel.dims import DimVar, LoopVar, add, evaluate
 from symgraph.kernel.dtypes import as_dtype
 from symgraph.kernel.ir import Alloc, Buffer, For, Kernel, Load, Store, block
+from symgraph.options import Options
 
 from ...support.kernels import program_of
 
@@ -58,7 +61,7 @@ SIZES = {"N": 100}
 
 @pytest.mark.parametrize("rows", [0, 1, 7, 64, 1000])
 def test_scratch_as_it_is_laid_out_passes(case, rows: int) -> None:
-    check_workspace(*case, {"N": rows}, THREADS)
+    check_scratch(*case, {"N": rows}, THREADS)
     assert len(case[1][0].shared) == 2 and len(case[1][0].phases[0].own) == 2
 
 
@@ -67,7 +70,7 @@ def test_attention_passes(threads: int) -> None:
     q, k, v = (sg.var(name, (2, 4, 130, 64)) for name in "qkv")
     scores = sg.softmax(sg.matmul(q, sg.transpose(k, (0, 1, 3, 2))) * 0.1)
     made = sg.compile([sg.matmul(scores, v)], target="llvm", threads=threads)
-    check_workspace(*planned(made.program), {}, threads)
+    check_scratch(*planned(made.program), {}, threads)
 
 
 def places(kernels):
@@ -100,7 +103,7 @@ def test_scratch_beside_its_part_or_between_two_places_is_found(case) -> None:
                 return (*placed[:n], (placed[n][0], wrong), *placed[n + 1 :])
 
             with pytest.raises(MemoryPlanError, match=r"\[W[12]\]"):
-                check_workspace(program, changed(kernels, k, p, change), workspace, SIZES, THREADS)
+                check_scratch(program, changed(kernels, k, p, change), workspace, SIZES, THREADS)
             found += 1
     assert found == 12
 
@@ -113,7 +116,7 @@ def test_forgotten_scratch_is_found(case) -> None:
             return (*placed[:n], *placed[n + 1 :])
 
         with pytest.raises(MemoryPlanError, match=r"\[W3\]"):
-            check_workspace(program, changed(kernels, k, p, change), workspace, SIZES, THREADS)
+            check_scratch(program, changed(kernels, k, p, change), workspace, SIZES, THREADS)
 
 
 def test_scratch_over_other_scratch_is_found(case) -> None:
@@ -133,7 +136,7 @@ def test_scratch_over_other_scratch_is_found(case) -> None:
                 return (*given[:n], (given[n][0], at), *given[n + 1 :])
 
             with pytest.raises(MemoryPlanError, match=r"overlaps"):
-                check_workspace(program, changed(kernels, k, p, change), wide, SIZES, THREADS)
+                check_scratch(program, changed(kernels, k, p, change), wide, SIZES, THREADS)
             found += 1
     assert found == 8
 
@@ -151,4 +154,23 @@ def test_parts_that_are_too_small_are_found(case) -> None:
     ]
     for each in wrong:
         with pytest.raises(MemoryPlanError, match=r"\[W[124]\]"):
-            check_workspace(program, kernels, each, SIZES, THREADS)
+            check_scratch(program, kernels, each, SIZES, THREADS)
+
+
+@pytest.mark.parametrize("batch", [2, "N"])
+def test_level_two_judges_what_is_compiled(monkeypatch, batch) -> None:
+    """Too little room for each thread passes at level 1 and is refused at level 2."""
+    q, k, v = (sg.var(name, (batch, 4, 130, 64)) for name in "qkv")
+    scores = sg.softmax(sg.matmul(q, sg.transpose(k, (0, 1, 3, 2))) * 0.1)
+    graph = [sg.matmul(scores, v)]
+    program = sg.compile(graph, target="llvm", threads=2, verify=2).program
+    right = emit.workspace_plan
+
+    def short(*arguments):
+        plan = right(*arguments)
+        return replace(plan, own=add(plan.own, -64))
+
+    monkeypatch.setattr(emit, "workspace_plan", short)
+    TARGET.emit(program, Options(threads=2, verify=1))
+    with pytest.raises(MemoryPlanError, match=r"\[W2\]"):
+        TARGET.emit(program, Options(threads=2, verify=2))

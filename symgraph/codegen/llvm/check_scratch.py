@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...errors import MemoryPlanError
-from ...ir.program import Program
+from ...ir.program import Check, Program
 from ...kernel import dims
 from ...kernel.dims import Dim, DimVar
 from ...kernel.ir import Alloc, Block, Buffer, For, If, Stmt
@@ -25,11 +25,14 @@ from . import team
 from .abi import ALIGNMENT
 from .entry import WorkspacePlan
 from .machine import STACK_LIMIT
-from .phases import KernelPhases, Phase
+from .phases import KernelPhases, Phase, split_phases
 from .stages import is_shared
 
+SAMPLES = (1, 3, 8, 100, 32)
+"""Values of open extents at which a program is judged."""
 
-def check_workspace(
+
+def check_scratch(
     program: Program,
     kernels: Sequence[KernelPhases],
     workspace: WorkspacePlan,
@@ -41,6 +44,26 @@ def check_workspace(
     Raises: MemoryPlanError with the rule, the kernel and the bytes where one is broken.
     """
     _Check(program, workspace, {DimVar(name): n for name, n in sizes.items()}, threads).run(kernels)
+
+
+def check_scratch_at_samples(
+    program: Program, workspace: WorkspacePlan, stack_limit: int, threads: int
+) -> None:
+    """Judge a program's scratch at several extents that its checks allow.
+
+    Raises: MemoryPlanError as `check_scratch` does.
+    """
+    kernels = [split_phases(k, stack_limit) for k in dict.fromkeys(program.kernels)]
+    for size in SAMPLES if program.dims else SAMPLES[:1]:
+        sizes = {var.name: size for var in program.dims}
+        if all(_allows(check, sizes) for check in program.checks):
+            check_scratch(program, kernels, workspace, sizes, threads)
+
+
+def _allows(check: Check, sizes: Mapping[str, int]) -> bool:
+    env = {DimVar(name): size for name, size in sizes.items()}
+    left, right = dims.evaluate(check.left, env), dims.evaluate(check.right, env)
+    return bool(left == right if check.relation == "==" else left >= right)
 
 
 @dataclass(frozen=True, slots=True)
