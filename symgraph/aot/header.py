@@ -1,4 +1,4 @@
-"""The C header of an artefact: C99, checked as C11, usable from C++, no include but stdint.h and stddef.h."""
+"""The C header of an artefact: C99 and C++, no include but stdint.h and stddef.h."""
 
 from __future__ import annotations
 
