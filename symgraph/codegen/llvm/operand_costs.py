@@ -5,6 +5,8 @@ Costs are in multiplications of vectors.
 
 from __future__ import annotations
 
+from math import gcd
+
 from ...kernel.dims import Dim, LoopVar
 from ...kernel.ir import Load
 from ...kernel.packing import packing_of
@@ -13,7 +15,7 @@ from .contraction import Contraction
 from .memory import MOST_STRIDE
 from .schedule_loops import MOST_LANES
 from .strides import Access
-from .tile import moves, packed_order, size_of
+from .tile import depth_of, moves, packed_order, size_of
 
 LOAD_COST = 1.2
 """A load, against a multiplication of vectors: hardly as many of them as of those can start in a
@@ -46,8 +48,26 @@ PACK_COST = 10.0
 TURN_COST = 1.0
 """The same where tiles can be turned round in registers."""
 
+STRAIGHT_COST = 1.0
+"""The same where runs of neighbours stay together."""
+
 CACHE_SETS, CACHE_WAYS, LINE_BYTES = 64, 12, 64
 """The nearest cache."""
+
+SECOND_SETS, SECOND_WAYS = 2048, 8
+"""The second cache."""
+
+PAGE_BYTES, PAGES = 4096, 64
+"""A page, and how many of them are found at once."""
+
+PAGE_COST = 9.0
+"""Finding a page that has not been used for long, against a multiplication of vectors."""
+
+FAR_LINE_COST = 15.0
+"""A line that other lines of the same operand have pushed out of the second cache."""
+
+NEAR_LINE_COST = 1.5
+"""The same of the nearest cache."""
 
 
 def packs_ahead(found: Contraction, access: Access, column: LoopVar) -> bool:
@@ -96,6 +116,31 @@ def crowding(found: Contraction, access: Access, row: LoopVar, rows: int) -> flo
     return max(0.0, max(sets.count(s) for s in sets) / CACHE_WAYS - 1.0)
 
 
+def scattered_steps(found: Contraction, access: Access, width: int, n: int) -> float:
+    """What reading so many neighbours of an operand for each summed element costs beside the
+    loads, where those of the next one lie far away: each is in a page of its own, or they push
+    each other out of the caches before the next tile reads them again."""
+    step = found.stride_of(access, found.serial[-1].var)
+    size = access.buffer.dtype.nbytes
+    if not isinstance(step, int) or abs(step) * size < max(LINE_BYTES, 2 * width * size):
+        return 0.0
+    far, depth = abs(step) * size, depth_of(found, n)
+    lines = -(-width * size // LINE_BYTES)
+    pages = depth * min(far, PAGE_BYTES) // PAGE_BYTES
+    cost = PAGE_COST if pages > PAGES else 0.0
+    if depth * lines > _held(far, lines, SECOND_SETS, SECOND_WAYS):
+        return cost + FAR_LINE_COST * lines
+    near = depth * lines * LINE_BYTES <= NEAR_BYTES
+    crowded = near and depth * lines > _held(far, lines, CACHE_SETS, CACHE_WAYS)
+    return cost + NEAR_LINE_COST * lines * crowded
+
+
+def _held(far: int, lines: int, sets: int, ways: int) -> int:
+    """Lines that a cache keeps of runs of `lines`, one every `far` bytes."""
+    starts = sets * LINE_BYTES // gcd(far, sets * LINE_BYTES)
+    return min(sets, starts * lines) * ways
+
+
 def _uses(found: Contraction, access: Access, n: int) -> float:
     """How often an element of an operand is read."""
     uses = float(found.rounds.get(access.buffer, 1))
@@ -121,15 +166,22 @@ def is_worth_packing(found: Contraction, packed: tuple[Access, ...], n: int) -> 
     return all(_is_read_once(found, a) and _uses(found, a, n) >= 4 for a in packed)
 
 
-def pack_cost(found: Contraction, packed: tuple[Access, ...], n: int) -> float:
-    """Cost of copying operands, for one multiplication of the contraction."""
-    return sum(_copy_cost(found, access) / _uses(found, access, n) for access in packed)
+def pack_cost(
+    found: Contraction, packed: tuple[Access, ...], n: int, straight: bool = False
+) -> float:
+    """Cost of copying operands, for one multiplication of the contraction; `straight` where
+    neighbours stay neighbours."""
+    return sum(
+        (STRAIGHT_COST if straight else _copy_cost(found, access)) / _uses(found, access, n)
+        for access in packed
+    )
 
 
 def _copy_cost(found: Contraction, access: Access) -> float:
-    """Cost of copying one element.  Rows that are whole vectors can be turned round; that costs
-    little inside loops over blocks, where threads need not wait for the whole copy."""
+    """Cost of copying one element; rows that are long enough are turned round in registers.  What
+    windows read several times would be copied as often, but inside loops over blocks."""
     loops = (*found.parallel, *found.serial)
     rows = [loop.extent for loop in loops if found.stride_of(access, loop.var) == 1]
-    whole = any(isinstance(extent, int) and extent % MOST_LANES == 0 for extent in rows)
-    return TURN_COST if whole and access.buffer in found.rounds else PACK_COST
+    long = any(isinstance(extent, int) and extent >= MOST_LANES for extent in rows)
+    turned = long and (is_plain(found, access) or access.buffer in found.rounds)
+    return TURN_COST if turned else PACK_COST

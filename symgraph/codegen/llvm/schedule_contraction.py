@@ -77,7 +77,10 @@ def tile_contraction(
     for access in tile.packed_rows:
         assert tile.row_axis is not None
         position += 1
-        kernel = _pack(kernel, found, access, tile.row_axis, tile.rows)
+        if found.stride_of(access, tile.row_axis) == 1:
+            kernel = _pack(kernel, found, access, found.serial[-1].var, None)
+        else:
+            kernel = _pack(kernel, found, access, tile.row_axis, tile.rows)
     if tile.packed or tile.packed_rows:
         again = recognise(_top(kernel)[position])
         assert again is not None
@@ -116,8 +119,10 @@ def _top(kernel: Kernel) -> tuple[Stmt, ...]:
     return body.stmts if isinstance(body, Block) else (body,)
 
 
-def _pack(kernel: Kernel, found: Contraction, access: Access, axis: LoopVar, panel: int) -> Kernel:
-    """Copy an operand so that it is contiguous along an axis of the tile."""
+def _pack(
+    kernel: Kernel, found: Contraction, access: Access, axis: LoopVar, panel: int | None
+) -> Kernel:
+    """Copy an operand so that it is contiguous along an axis, in panels or as a whole."""
     order = [loop.var for loop in packed_order(found, access, axis)]
     return stage(kernel, access.buffer, order, panel)
 

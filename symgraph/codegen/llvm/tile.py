@@ -35,9 +35,9 @@ class Tile:
     Rows may be all of `row_axis` for each of `deep` steps of `deep_axis` (small images).
     depth: `rows` of `row_axis` times `columns` of `column_axis`, `lanes` along `depth_axis`.
     `packed` are the operands to copy first, contiguous along the columns; `packed_rows` those to
-    copy so that the rows of a tile lie side by side.  `steps` summed elements are taken at once,
-    one after the other, so that loads start earlier.  `costs` are those at each judged extent,
-    `cost` their product.
+    copy so that the rows of a tile lie side by side, or, where they did, the summed elements of
+    each row.  `steps` summed elements are taken at once, one after the other, so that loads start
+    earlier.  `costs` are those at each judged extent, `cost` their product.
     """
 
     form: str

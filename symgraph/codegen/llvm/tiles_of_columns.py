@@ -23,6 +23,7 @@ from .operand_costs import (
     pack_cost,
     packs_ahead,
     scatter_cost,
+    scattered_steps,
 )
 from .strides import Access
 from .tile import Tile, costing, depth_of, even_rows, judged_extents, moves, pieces, size_of
@@ -85,6 +86,9 @@ def column_tiles(
             continue
         scattered = scatter_cost(found, column.var, lanes)
         pack = tuple(pack_cost(found, strided, n) + scattered / depth_of(found, n) for n in extents)
+        far = tuple(a for a in vectors if a not in packed and steps[a] == 1 and is_plain(found, a)
+                    and scattered_steps(found, a, lanes, extents[-1]) > 0
+                    and is_worth_packing(found, (a,), extents[-1]))  # fmt: skip
         for row in (*(p for p in found.parallel if p is not column), None):
             if row is not None:
                 reused = any(not moves(found, a, row.var) for a in vectors)
@@ -94,6 +98,11 @@ def column_tiles(
             axes = _Axes(found, extents, column.var, row_var, None, weight / len(vectors), rest,
                          packed, pack)  # fmt: skip
             yield from _tiles_along(axes, machine, lanes)
+            if far:
+                near = tuple(p + pack_cost(found, far, n, straight=True)
+                             for p, n in zip(pack, extents, strict=True))  # fmt: skip
+                yield from _tiles_along(replace(axes, packed=(*packed, *far), pack=near), machine,
+                                        lanes)  # fmt: skip
             if packed or column.extent not in (4, 8, 16) or column.extent > lanes:
                 continue
             for other in found.parallel:
@@ -114,7 +123,8 @@ class _Axes:
     """What all tiles of lanes along `column` with rows along `row` share.
 
     `weight` loads fill a vector, `scalars` are the operands that are broadcast, `packed` those that
-    are copied first, `pack` what that costs at each of `extents`.
+    are copied first, `pack` what that costs at each of `extents`.  Those of `turned`, which lie
+    along the rows, are copied so that their summed elements are neighbours.
     """
 
     found: Contraction
@@ -126,10 +136,17 @@ class _Axes:
     scalars: list[Access]
     packed: tuple[Access, ...]
     pack: tuple[float, ...]
+    turned: tuple[Access, ...] = ()
 
     @property
     def vectors(self) -> list[Access]:
         return [a for a in self.found.loads if a not in self.scalars]
+
+    @property
+    def along_rows(self) -> tuple[Access, ...]:
+        """Operands that are broadcast and whose rows are neighbours."""
+        row = self.row
+        return tuple(a for a in self.scalars if row and self.found.stride_of(a, row) == 1)
 
     @property
     def shared(self) -> int:
@@ -157,15 +174,16 @@ def _tiles_along(axes: _Axes, machine: Machine, lanes: int) -> Iterator[Tile]:
             if axes.blocks is not None and even_rows(count, columns) != columns:
                 continue
             for rows, deep_axis, deep in _row_choices(axes, most):
-                steps = _steps(axes, machine, rows * deep, columns, width)
-                costs = tuple(
-                    _column_cost(axes, rows, deep_axis, deep, columns, width, steps, n) + pack
-                    for n, pack in zip(axes.extents, axes.pack, strict=True)
-                )
-                tile = Tile("columns", axes.row, rows, axes.column, columns, width, None,
-                            axes.packed, prod(costs), axes.blocks, deep_axis, deep,
-                            steps=steps, costs=costs)  # fmt: skip
-                yield from _with_rows_near(found, tile, axes.scalars)
+                for form in (axes, *_with_rows_turned(axes)):
+                    steps = _steps(form, machine, rows * deep, columns, width)
+                    costs = tuple(
+                        _column_cost(form, rows, deep_axis, deep, columns, width, steps, n) + pack
+                        for n, pack in zip(axes.extents, form.pack, strict=True)
+                    )
+                    tile = Tile("columns", axes.row, rows, axes.column, columns, width, None,
+                                axes.packed, prod(costs), axes.blocks, deep_axis, deep,
+                                packed_rows=form.turned, steps=steps, costs=costs)  # fmt: skip
+                    yield from _with_rows_near(form, tile)
         if axes.blocks is not None:
             return
         width //= 2
@@ -212,16 +230,16 @@ def _steps(axes: _Axes, machine: Machine, rows: int, columns: int, width: int) -
     found = axes.found
     inner = found.serial[-1].extent
     panel = depth_of(found, axes.extents[-1]) * columns * width * _widest_nbytes(axes.vectors)
-    far = any(_is_streamed(found, a, axes.row) for a in axes.scalars)
+    far = any(_is_streamed(found, a, axes.row, a in axes.turned) for a in axes.scalars)
     even = isinstance(inner, int) and inner % 2 == 0 and len(found.serial) == 1
     fits = machine.fma and (rows + 1) * columns + 1 + SPARE_REGISTERS <= machine.registers
     return 2 if far and even and fits and NEAR_BYTES < panel <= MOST_PANEL_BYTES else 1
 
 
-def _is_streamed(found: Contraction, access: Access, row: LoopVar | None) -> bool:
+def _is_streamed(found: Contraction, access: Access, row: LoopVar | None, is_turned: bool) -> bool:
     """Neighbouring rows lie apart, and a core's own cache does not keep all of them."""
     nbytes = size_of(access.buffer.nbytes, judged_extents(found)[-1])
-    return row is not None and nbytes > CACHE_BYTES and is_far(found, access, row)
+    return row is not None and nbytes > CACHE_BYTES and (is_turned or is_far(found, access, row))
 
 
 def _widest_nbytes(accesses: Sequence[Access]) -> int:
@@ -241,13 +259,28 @@ def _column_work(axes: _Axes, rows: float, columns: int, width: int, steps: int,
         # The vectors that the rows share; those of one row alone are loaded anyway.
         price = PANEL_BYTE_COST if steps == 1 else UNROLLED_BYTE_COST
         work += price * shared * columns * width * nbytes
-    return work
+    work += sum(scattered_steps(axes.found, a, columns * width, n)
+                for a in vectors if a not in axes.packed)  # fmt: skip
+    return work + sum(scattered_steps(axes.found, a, int(rows), n)
+                      for a in axes.along_rows if a not in axes.turned)  # fmt: skip
 
 
-def _with_rows_near(found: Contraction, tile: Tile, scalars: list[Access]) -> Iterator[Tile]:
+def _with_rows_turned(axes: _Axes) -> Iterator[_Axes]:
+    """The axes with operands that lie along the rows copied so that their summed elements are
+    neighbours, where these lie far apart."""
+    found, most = axes.found, axes.extents[-1]
+    far = tuple(a for a in axes.along_rows if is_plain(found, a)
+                and scattered_steps(found, a, 1, most) > 0)  # fmt: skip
+    if far and is_worth_packing(found, far, most):
+        costs = [p + pack_cost(found, far, n) for p, n in zip(axes.pack, axes.extents, strict=True)]
+        yield replace(axes, turned=far, pack=tuple(costs))
+
+
+def _with_rows_near(axes: _Axes, tile: Tile) -> Iterator[Tile]:
     """The tile as it is, and where its rows push each other out of the nearest cache, with them
     copied side by side."""
-    row = tile.row_axis
+    found, row = axes.found, tile.row_axis
+    scalars = [a for a in axes.scalars if a not in axes.turned]
     crowded = [] if row is None else [
         a for a in scalars if crowding(found, a, row, tile.rows) > 0
     ]  # fmt: skip
@@ -263,7 +296,7 @@ def _with_rows_near(found: Contraction, tile: Tile, scalars: list[Access]) -> It
     if pays and all(is_plain(found, a) for a in crowded):
         near = [c / SCATTERED_ROWS_COST + pack_cost(found, tuple(crowded), n)
                 for c, n in zip(tile.costs, extents, strict=True)]  # fmt: skip
-        yield replace(costing(tile, near), packed_rows=tuple(crowded))
+        yield replace(costing(tile, near), packed_rows=(*tile.packed_rows, *crowded))
 
 
 def _row_choices(axes: _Axes, most: int) -> Iterator[tuple[int, LoopVar | None, int]]:

@@ -16,8 +16,22 @@ halving of the tile.  Element by element, a copy of keys took as long as a quart
 from __future__ import annotations
 
 from ...kernel import dims
-from ...kernel.dims import LoopVar
-from ...kernel.ir import Alloc, Buffer, Const, Expr, For, Load, Select, Stmt, Store, block
+from ...kernel.dims import Dim, LoopVar
+from ...kernel.ir import (
+    Alloc,
+    Buffer,
+    Const,
+    Expr,
+    For,
+    If,
+    IndexValue,
+    Load,
+    Select,
+    Stmt,
+    Store,
+    block,
+    call,
+)
 from ...kernel.rewrite import substitute
 from ...kernel.transform.locate import expr_uses
 from .strides import Access, stride
@@ -39,7 +53,7 @@ def transposed_copy(nest: list[For], lanes: int) -> Stmt | None:
     row = _contiguous(nest, Access(load.tensor, load.index, 1, False))
     if column is None or row is None or column is row:
         return None
-    if not all(isinstance(x.extent, int) and x.extent % lanes == 0 for x in (column, row)):
+    if not all(isinstance(x.extent, int) and x.extent >= lanes for x in (column, row)):
         return None
     if isinstance(store.value, Select) and expr_uses(store.value.condition, row.var):
         return None
@@ -62,21 +76,35 @@ def _tiles(nest: list[For], store: Store, column: For, row: For, lanes: int) -> 
     outer = {x.var: LoopVar(x.var.hint) for x in (column, row)}
     tile = Buffer("tile", (lanes, lanes), store.buffer.dtype, "register")
 
-    def at(across: LoopVar, along: LoopVar) -> dict[LoopVar, dims.Dim]:
+    def at(across: Dim, along: Dim) -> dict[LoopVar, Dim]:
         inner = ((column.var, across), (row.var, along))
         return {v: dims.add(dims.mul(outer[v], lanes), n) for v, n in inner}
 
+    def left(loop: For) -> Dim:
+        """What the axis still has where a tile starts."""
+        return dims.add(loop.extent, dims.mul(outer[loop.var], -lanes))
+
+    def known(loop: For) -> Dim:
+        return lanes if loop.extent % lanes == 0 else dims.minimum(lanes, left(loop))
+
     i, j = LoopVar("i"), LoopVar("j")
-    read = Store(tile, (i, j), substitute(store.value, at(i, j)))
-    first = For(i, lanes, "unroll", For(j, lanes, "vector", read, lanes))
+    values = at(i, j)
+    if column.extent % lanes:
+        # The last row is read for those that do not exist; it is not written there.
+        values[column.var] = dims.minimum(values[column.var], dims.add(column.extent, -1))
+    read = Store(tile, (i, j), substitute(store.value, values))
+    first = For(i, lanes, "unroll", For(j, known(row), "vector", read, lanes))
     i, j = LoopVar("i"), LoopVar("j")
     index = tuple(dims.substitute(d, at(i, j)) for d in store.index)
-    write = Store(store.buffer, index, Load(tile, (i, j)))
-    then = For(j, lanes, "unroll", For(i, lanes, "vector", write, lanes))
+    write: Stmt = Store(store.buffer, index, Load(tile, (i, j)))
+    write = For(i, known(column), "vector", write, lanes)
+    if row.extent % lanes:
+        write = If(call("lt", IndexValue(j), IndexValue(left(row))), write)
+    then = For(j, lanes, "unroll", write)
     body: Stmt = Alloc(tile, block(first, then))
     for loop in (row, column):
         assert isinstance(loop.extent, int)
-        body = For(outer[loop.var], loop.extent // lanes, "parallel", body)
+        body = For(outer[loop.var], -(-loop.extent // lanes), "parallel", body)
     for loop in reversed(nest):
         if loop is not row and loop is not column:
             body = For(loop.var, loop.extent, loop.kind, body)

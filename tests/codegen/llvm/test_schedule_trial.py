@@ -24,7 +24,7 @@ Sizes = tuple[int, int, int]
 SPILLING = [
     ("x86-64", None, (253, 241, 251), "nn"),
     ("x86-64", None, (253, 251, 241), "nt"),
-    ("x86-64-v3", None, (49, 96, 320), "nt"),
+    ("x86-64-v3", None, (4, 96, 320), "nt"),
     (None, "aarch64-linux", (9, 40, 36), "tn"),
 ]
 

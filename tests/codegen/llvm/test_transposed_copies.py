@@ -59,7 +59,10 @@ def read_back(packed: Buffer, dtype: str) -> tuple[Buffer, Stmt]:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("rows", "columns", "known"), [(8, 12, 8), (8, 4, 7), (4, 16, 1)])
+@pytest.mark.parametrize(
+    ("rows", "columns", "known"),
+    [(8, 12, 8), (8, 4, 7), (4, 16, 1), (6, 8, 6), (8, 7, 8), (5, 11, 5), (9, 6, 7)],
+)
 def test_tiles_copy_every_element(rows: int, columns: int, known: int, dtype: str) -> None:
     x, packed, nest = copy(rows, columns, known, dtype)
     turned = transposed_copy(perfect_nest(nest), 4)
@@ -75,8 +78,8 @@ def test_tiles_copy_every_element(rows: int, columns: int, known: int, dtype: st
     np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(6, 8), (8, 6)])
-def test_parts_of_tiles_are_left_alone(rows: int, columns: int) -> None:
+@pytest.mark.parametrize(("rows", "columns"), [(3, 8), (8, 3)])
+def test_axes_shorter_than_a_tile_are_left_alone(rows: int, columns: int) -> None:
     _, _, nest = copy(rows, columns, rows, "float32")
     assert transposed_copy(perfect_nest(nest), 4) is None
 
