@@ -98,6 +98,17 @@ def test_the_command_line_imports_no_compiler_for_help(folder: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_an_unknown_option_is_told_beside_those_of_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["memory", "lenet5", "--chart", "a.svg"])
+    assert stopped.value.code == 2
+    text = capsys.readouterr().err
+    assert text.startswith("usage: symgraph memory [-h]")
+    assert "symgraph memory: error: unrecognized arguments: --chart a.svg" in text
+
+
 def test_summary(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["summary", "lenet5", "--shape", "x=64,1,28,28"]) == 0
     shown = capsys.readouterr().out
