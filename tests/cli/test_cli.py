@@ -445,6 +445,16 @@ def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs /dev/full")
+def test_a_full_disk_is_told_with_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        write_atomic("/dev/full", "text")
+    pytest.importorskip("onnx")
+    assert main(["onnx", "mlp", "-o", "/dev/full"]) == 2
+    assert "error: /dev/full: no space left on device" in capsys.readouterr().err
+    assert Path("/dev/full").is_char_device()
+
+
 def test_errors_name_the_file_and_the_line_of_the_users(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
