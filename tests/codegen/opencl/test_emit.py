@@ -180,7 +180,7 @@ def test_devices_are_described() -> None:
 
 
 def test_a_child_process_finds_what_a_device_bears() -> None:
-    from symgraph.codegen.opencl.probe import bears_width
+    from ...support.opencl_probe import bears_width
 
     assert bears_width("0:0", 8, child="pass")
     assert not bears_width("0:0", 16, child="import os; os.abort()")
@@ -191,7 +191,8 @@ def test_a_child_process_finds_what_a_device_bears() -> None:
 @needs_device
 def test_the_device_bears_the_vectors_that_schedules_use() -> None:
     from symgraph.codegen.opencl.devices import open_device
-    from symgraph.codegen.opencl.probe import bears_width
+
+    from ...support.opencl_probe import bears_width
 
     device = open_device()
     lanes = device.facts.lanes

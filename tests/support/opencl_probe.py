@@ -1,11 +1,10 @@
-"""How wide vectors a device bears: tried in a child process, since a bad driver takes it down."""
+"""Whether a device bears vectors: tried in a child process, since a bad driver takes it down."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-WIDTHS = (16, 8, 4)
 SECONDS = 20
 
 _CHILD = """\
@@ -40,8 +39,3 @@ def bears_width(selector: str, lanes: int, child: str = _CHILD) -> bool:
         return subprocess.run(command, capture_output=True, timeout=SECONDS).returncode == 0
     except subprocess.TimeoutExpired:
         return False
-
-
-def widest_vector(selector: str) -> int:
-    """The most float lanes, of 16, 8 and 4, that work on the device `PLATFORM:DEVICE`; else 1."""
-    return next((lanes for lanes in WIDTHS if bears_width(selector, lanes)), 1)
