@@ -19,7 +19,14 @@ from typing import Any
 import numpy as np
 
 from ..ir.program import ConstantData, KernelStep, Program, ProgramBuffer
-from ..kernel.form import Form, blocked_form, packed_form, plain_form, with_axes_joined
+from ..kernel.form import (
+    Form,
+    blocked_form,
+    packed_form,
+    plain_form,
+    with_axes_joined,
+    with_indices_joined,
+)
 from ..kernel.ir import Kernel
 from ..kernel.transform.repack import repack
 from .recipes import parameters_of
@@ -143,10 +150,29 @@ def _forms(data: ConstantData) -> Iterator[tuple[Content, Form]]:
             for axis in range(len(shape) - 3):
                 blocks = ((axis + 1, shape[-2]), (axis, shape[-1]))
                 candidates.append(blocked_form(shape, blocks))
-    # A version may pass over the first two axes, [4, 4, ...], as one.
-    joined = [with_axes_joined(form, 0) for form in candidates if len(form.digits) > 1]
-    for form in (*candidates, *(form for form in joined if form is not None)):
-        yield _content(data, form.restore(data.array.reshape(form.shape))), form
+    whole = [_content(data, form.restore(data.array.reshape(form.shape))) for form in candidates]
+    yield from zip(whole, candidates, strict=True)
+    for content, form in zip(whole, candidates, strict=True):
+        for other in _with_fewer_axes(form):
+            # The bytes of the array stay: only its shape is another one.
+            yield (content[0], other.extents, *content[2:]), other
+
+
+def _with_fewer_axes(form: Form) -> list[Form]:
+    """The same memory with axes of the array seen as one: a version may pass over the first two,
+    [4, 4, ...], as one, and one that reads panels over blocks counts the panels of each apart."""
+    found: dict[Form, None] = {}
+    waiting = [form]
+    while waiting:
+        last = waiting.pop()
+        axes = range(len(last.extents) - 1)
+        new = [with_indices_joined(last, axis) for axis in axes]
+        new += [with_axes_joined(last, 0)] if len(last.digits) > 1 else []
+        for other in new:
+            if other is not None and other not in found:
+                found[other] = None
+                waiting.append(other)
+    return list(found)
 
 
 def _content(data: ConstantData, array: Array) -> Content:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -119,3 +120,33 @@ def with_axes_joined(form: Form, place: int) -> Form | None:
     ]
     digits[place] = Digit(axis, 1, size)
     return Form(extents, tuple(digits))
+
+
+MOST_DIGITS = 2
+"""Memory axes that hold one index, at most."""
+
+
+def with_indices_joined(form: Form, axis: int) -> Form | None:
+    """The form of the same memory with axes `axis` and the next one of the array seen as one.
+
+        w: [8, 8, 3] in memory [8, 3, 8]  (0,1) (2,1) (1,1)    ->    w: [64, 3]  (0,8) (1,1) (0,1)
+
+    None where memory holds more than the second axis, or would hold one index in three axes.
+    """
+    inner = form.extents[axis + 1]
+    if prod(digit.extent for _, digit in form.of_axis(axis + 1)) != inner:
+        return None
+    digits = tuple(_joined(digit, axis, inner) for digit in form.digits)
+    extents = (*form.extents[:axis], form.extents[axis] * inner, *form.extents[axis + 2 :])
+    joined = Form(extents, digits)
+    return joined if len(joined.of_axis(axis)) <= MOST_DIGITS else None
+
+
+def _joined(digit: Digit, axis: int, inner: int) -> Digit:
+    if digit.axis < axis:
+        return digit
+    if digit.axis == axis:
+        return replace(digit, divisor=digit.divisor * inner)
+    if digit.axis == axis + 1 and digit.extent == 1:
+        return Digit(-1, 1, 1)
+    return replace(digit, axis=digit.axis - 1)

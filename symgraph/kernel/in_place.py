@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from . import dims
 from .dims import Dim, LoopVar
@@ -26,6 +27,7 @@ from .ir import Alloc, Block, Buffer, Expr, For, If, Kernel, Load, Stmt, Store, 
 from .rewrite import data_indices, expressions, statements, walk
 
 
+@lru_cache(maxsize=256)  # equal nodes share a kernel, and each of their steps asks
 def in_place_pairs(kernel: Kernel) -> tuple[tuple[Buffer, Buffer], ...]:
     """(input, output) buffers of as many elements of one size that may share their bytes."""
     accesses = _Accesses(kernel)

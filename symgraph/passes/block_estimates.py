@@ -254,7 +254,7 @@ def _near_operands(steps: Sequence[KernelStep], blocks: Blocks, held: int) -> in
 
 def _part(buffer: ProgramBuffer, moving: Sequence[Cut]) -> int:
     """Bytes of an operand that one block reads."""
-    parts = weigh(dims.product([cut.around.extent for cut in moving]))
+    parts = weigh(dims.product([cut.count for cut in moving]))
     return weigh(buffer.type.nbytes) // max(1, parts)
 
 
@@ -276,7 +276,7 @@ def with_memory(choices: Sequence[BlockChoice]) -> tuple[BlockChoice, ...]:
 
 def _rounds(blocks: Blocks, moving: Sequence[Cut]) -> Dim:
     """How many times blocks read the same part of an operand."""
-    return dims.product([cut.around.extent for cut in blocks.cuts if cut not in moving])
+    return dims.product([cut.count for cut in blocks.cuts if cut not in moving])
 
 
 def _kept(buffer: Buffer, region: Region) -> int:

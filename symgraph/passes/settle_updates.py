@@ -11,6 +11,7 @@ copied at the end.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -21,6 +22,9 @@ from ..kernel.dtypes import as_dtype
 from ..kernel.in_place import in_place_pairs
 from ..kernel.ir import Buffer
 from .dependences import dependences
+
+Edges = frozenset[tuple[int, int]]
+"""Pairs of steps, the first of which comes before the second."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +47,19 @@ class _Settling:
         self.steps = list(program.steps)
         self.inputs = {p.name: p.buffer for p in program.inputs}
         self.copied: dict[Port, Port] = {}
+        self.writers = _users_of(step.writes for step in self.steps)
+        self.readers = _users_of(step.reads for step in self.steps)
 
     def run(self) -> Program:
-        edges = self._data_edges()
-        order = list(range(len(self.steps)))
+        extra: dict[Port, Edges] = {}
         for port in self.updates:
-            extra = self._reader_edges(port)
-            attempt = None if extra is None else _topological(len(self.steps), edges | extra)
-            if attempt is None or extra is None:
+            edges = self._reader_edges(port)
+            if edges is not None:
+                extra[port] = edges
+        kept, order = _acyclic(len(self.steps), self._data_edges(), extra)
+        for port in self.updates:
+            if port not in kept:
                 self._copy(port)
-            else:
-                edges, order = edges | extra, attempt
         steps = [self.steps[n] for n in order]
         copies = [self._copy_step(old, new) for old, new in self.copied.items()]
         outputs = tuple(self.copied.get(p, p) for p in self.program.outputs)
@@ -61,15 +67,14 @@ class _Settling:
         moved = {old.buffer.root: replace(old.buffer.root, place="arena") for old in self.copied}
         return substitute_buffers(program, moved)
 
-    def _data_edges(self) -> frozenset[tuple[int, int]]:
+    def _data_edges(self) -> Edges:
         before = dependences(self.program, settled=False)
         return frozenset((a, b) for b, earlier in enumerate(before) for a in earlier)
 
-    def _reader_edges(self, port: Port) -> frozenset[tuple[int, int]] | None:
+    def _reader_edges(self, port: Port) -> Edges | None:
         """Every reader of the old value before every writer; None when a writer clashes."""
         old, new = self.inputs[port.updates], port.buffer.root
-        writers = [n for n, s in enumerate(self.steps) if any(b.root is new for b in s.writes)]
-        readers = [n for n, s in enumerate(self.steps) if any(b.root is old for b in s.reads)]
+        writers, readers = self.writers.get(new, []), self.readers.get(old, [])
         if not writers:
             return None
         both = set(writers) & set(readers)
@@ -103,7 +108,42 @@ def _writes_in_place(step: Step, old: ProgramBuffer, new: ProgramBuffer) -> bool
     return bool(targets) and all((s, t) in allowed for s in sources for t in targets)
 
 
-def _topological(count: int, edges: frozenset[tuple[int, int]]) -> list[int] | None:
+def _users_of(
+    used: Iterable[tuple[ProgramBuffer, ...]],
+) -> dict[ProgramBuffer, list[int]]:
+    """The numbers of the steps that use a part of each buffer, rising."""
+    found: dict[ProgramBuffer, list[int]] = {}
+    for number, buffers in enumerate(used):
+        for root in dict.fromkeys(b.root for b in buffers):
+            found.setdefault(root, []).append(number)
+    return found
+
+
+def _acyclic(count: int, edges: Edges, extra: Mapping[Port, Edges]) -> tuple[list[Port], list[int]]:
+    """The ports whose edges are taken in, one after the other, each unless it would close a cycle
+    with those before; and the order of all steps by the edges.
+
+    Where many ports together close none, none of them alone would: only a range that closes one is
+    looked at in halves.
+    """
+    order = _topological(count, edges)
+    assert order is not None
+    kept: list[Port] = []
+    waiting = [list(extra)] if extra else []
+    while waiting:
+        ports = waiting.pop()
+        more = edges.union(*(extra[p] for p in ports))
+        attempt = _topological(count, more)
+        if attempt is not None:
+            edges, order = more, attempt
+            kept += ports
+        elif len(ports) > 1:
+            half = len(ports) // 2
+            waiting += [ports[half:], ports[:half]]
+    return kept, order
+
+
+def _topological(count: int, edges: Edges) -> list[int] | None:
     """The order closest to the given one that respects the edges; None for a cycle."""
     waiting = [0] * count
     followers: list[list[int]] = [[] for _ in range(count)]

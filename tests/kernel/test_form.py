@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from symgraph.ir.layout import Layout
-from symgraph.kernel.form import blocked_form, packed_form, plain_form
+from symgraph.kernel.form import blocked_form, packed_form, plain_form, with_indices_joined
 from symgraph.kernel.packing import Packing
 
 ARRAY = np.arange(48 * 32 * 3 * 5).reshape(48, 32, 3, 5)
@@ -43,3 +43,24 @@ def test_axes_of_one_element_do_not_count():
     scalar = np.array(3.0)
     assert plain_form(()).restore(scalar) == 3.0
     assert plain_form((0, 2)).restore(np.zeros((0, 2))).shape == (0, 2)
+
+
+def test_two_axes_of_an_array_are_seen_as_one():
+    """[6, 8, 5] in panels of 4 of its second axis is [48, 5] in panels of 4 with 8//4 inside."""
+    array = np.arange(6 * 8 * 5).reshape(6, 8, 5)
+    packing = Packing(array.shape, (0, 2, 1), 8)
+    stored = packing.apply(array)
+    joined = with_indices_joined(packed_form(packing), 0)
+    assert joined is not None and joined.extents == (48, 5)
+    assert joined.shape == stored.shape
+    assert (joined.restore(stored) == array.reshape(48, 5)).all()
+    last = with_indices_joined(plain_form(array.shape), 1)
+    assert last is not None
+    assert (last.restore(array) == array.reshape(6, 40)).all()
+
+
+def test_axes_that_memory_pads_or_cuts_twice_stay_apart():
+    padded = packed_form(Packing((6, 7), (0, 1), 4))  # seven in two panels of four
+    assert with_indices_joined(padded, 0) is None
+    cut = packed_form(Packing((6, 8), (0, 1), 4))  # 6, then 8 in two panels: three digits
+    assert with_indices_joined(cut, 0) is None

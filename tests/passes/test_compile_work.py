@@ -9,9 +9,10 @@ import pytest
 
 import symgraph as sg
 from symgraph import lower as lowering
+from symgraph.codegen.llvm.overlaps import Overlaps
 from symgraph.ir import form, infer
-from symgraph.kernel import parts
-from symgraph.passes import fold_constants
+from symgraph.kernel import in_place, parts
+from symgraph.passes import fold_constants, settle_updates
 from symgraph.passes.fusion import profile
 from tests.support.graphs import typed
 
@@ -146,3 +147,35 @@ def test_one_kernel_reads_its_arguments_in_the_order_of_each_node(
     first, second = run(x=np.full((2, 3), 7, np.float32), y=np.full((2, 3), 3, np.float32))
     assert (first[0, 0], second[0, 0]) == (4, -4)
     assert len(made) == 1
+
+
+def test_in_place_pairs_of_a_kernel_are_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = counted(monkeypatch, in_place, "_Accesses")
+    parts = [sg.var(name, (7, 11)) for name in "abcdef"]
+    updates = {name: part * 0.5 for name, part in zip("abcdef", parts, strict=True)}
+    in_place.in_place_pairs.cache_clear()
+    sg.compile([], updates=updates, target="interp")
+    assert len(looked) == 1
+
+
+@pytest.mark.parametrize("count", [4, 64])
+def test_updates_that_close_no_cycle_are_ordered_at_once(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    ordered = counted(monkeypatch, settle_updates, "_topological")
+    parts = {f"v{n}": sg.var(f"v{n}", (3, 2)) for n in range(count)}
+    sg.compile([], updates={name: part + 1.0 for name, part in parts.items()}, target="interp")
+    assert len(ordered) == 2
+
+
+def test_calls_are_compared_only_with_those_that_use_the_same_array(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared = counted(monkeypatch, Overlaps, "may_overlap")
+    counts = []
+    for length in (8, 16, 32):
+        compared.clear()
+        parts = [sg.var(f"v{n}", (3, 2)) for n in range(length)]
+        sg.compile([sg.exp(v) for v in parts], level=1, cache=None, threads=1)
+        counts.append(len(compared))
+    assert counts[2] == 2 * counts[1] == 4 * counts[0]

@@ -55,3 +55,30 @@ def test_an_update_that_is_a_variable_or_an_output_as_well() -> None:
     np.testing.assert_array_equal(old, x0)
     np.testing.assert_array_equal(x, x0 + y0)
     np.testing.assert_array_equal(y, x0)
+
+
+def test_only_the_updates_that_close_a_cycle_are_copied() -> None:
+    """Of variables that exchange their values in pairs one each, the later one; the others none."""
+    names = ["a", "b", "c", "d", "e", "f", "g"]
+    v = {name: sg.var(name, (3, 2)) for name in names}
+    updates = {
+        "a": v["a"] + 1.0,
+        "b": v["c"] * 2.0,
+        "c": v["b"] * 3.0,
+        "d": v["d"] - 1.0,
+        "e": v["f"] * 5.0,
+        "f": v["e"] * 7.0,
+        "g": v["g"] * v["g"],
+    }
+    f = sg.compile([], updates=updates, target="interp", verify=2)
+    copied = [s.label for s in f.program.steps if s.label.startswith("copy")]
+    assert copied == ["copy c", "copy f"]
+    given = dict(zip(names, arrays(*[(3, 2)] * 7), strict=True))
+    old = {name: array.copy() for name, array in given.items()}
+    f(**given)
+    expected = {
+        "a": old["a"] + 1, "b": old["c"] * 2, "c": old["b"] * 3, "d": old["d"] - 1,
+        "e": old["f"] * 5, "f": old["e"] * 7, "g": old["g"] * old["g"],
+    }  # fmt: skip
+    for name in names:
+        np.testing.assert_array_equal(given[name], expected[name].astype(np.float32))

@@ -60,6 +60,13 @@ class BodyEmitter(Indices):
         self.offsets = dict(
             zip((d.buffer for d in program.constants), constant_layout(program)[0], strict=True)
         )
+        self.ports = {
+            port.buffer.root: (side, number)
+            # An output that is an input as well is found among the inputs.
+            for side, ports in (("%out", program.outputs), ("%in", program.inputs))
+            for number, port in reversed(tuple(enumerate(ports)))
+        }
+        """Where the pointer to each port's array stands."""
         self.has_team = has_team
         self.most_items = 0
         """Of a stage that is cut into chunks."""
@@ -148,14 +155,10 @@ class BodyEmitter(Indices):
     def address(self, buffer: ProgramBuffer) -> str:
         """The pointer to a buffer's bytes, where it is a part of another one too."""
         root = buffer.root
-        for number, port in enumerate(self.program.inputs):
-            if port.buffer.root is root:
-                array = self._field("%in", abi.POINTER_BYTES * number, "ptr")
-                return self._at(array, buffer.start)
-        for number, port in enumerate(self.program.outputs):
-            if port.buffer.root is root:
-                array = self._field("%out", abi.POINTER_BYTES * number, "ptr")
-                return self._at(array, buffer.start)
+        if root in self.ports:
+            side, number = self.ports[root]
+            array = self._field(side, abi.POINTER_BYTES * number, "ptr")
+            return self._at(array, buffer.start)
         if root.place == "constant":
             return self._at("%constants", dims.add(self.offsets[root], buffer.start))
         if root.place == "arena" and self.program.plan is not None:

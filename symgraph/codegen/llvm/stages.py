@@ -11,14 +11,14 @@ nothing is timed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...ir.program import KernelStep, ProgramBuffer, RepeatStep
 from ...kernel import dims
 from ...kernel.dims import Dim
 from .functions import PhaseFunction
-from .overlaps import Overlaps
+from .overlaps import Overlaps, Owner
 from .phases import Phase
 from .touched import Touched
 
@@ -86,24 +86,79 @@ def stages(calls: Iterable[PhaseCall], overlaps: Overlaps) -> list[Stage]:
     """The calls in stages; a stage ends before the first call that depends on more than one of its
     items, or on a shared one."""
     done: list[Stage] = []
-    items: list[Item] = []
+    open_ = _OpenStage(overlaps)
     for call in calls:
         shared = is_shared(call.phase)
-        against = [n for n, item in enumerate(items) if _conflict(item, call, overlaps)]
-        follows = None if shared else _item_to_join(items, against, call)
+        against = open_.against(call)
+        follows = None if shared else _item_to_join(open_, against, call)
         if follows is not None:
-            items[follows] = Item((*items[follows].calls, call), False)
+            open_.join(follows, call)
             continue
-        if against or sum(len(item.calls) for item in items) >= MOST_CALLS:
-            done.append(tuple(items))
-            items = []
-        items.append(Item((call,), shared))
-    return [*done, tuple(items)] if items else done
+        if against or open_.count >= MOST_CALLS:
+            done.append(tuple(open_.items))
+            open_ = _OpenStage(overlaps)
+        open_.begin(call, shared)
+    return [*done, tuple(open_.items)] if open_.items else done
 
 
-def _item_to_join(items: list[Item], against: list[int], call: PhaseCall) -> int | None:
+class _OpenStage:
+    """A stage that still takes in calls; it knows which item uses which bytes."""
+
+    def __init__(self, overlaps: Overlaps) -> None:
+        self.overlaps = overlaps
+        self._owner, self._overlap = overlaps.owner, overlaps.may_overlap
+        self.items: list[Item] = []
+        self.count = 0
+        """Of calls."""
+        self._uses: dict[Owner, list[tuple[int, PhaseCall, ProgramBuffer, bool]]] = {}
+        """By whose bytes they are: the item, the call, the buffer, whether it is written."""
+
+    def begin(self, call: PhaseCall, shared: bool) -> None:
+        """A further item of one call."""
+        self.items.append(Item((call,), shared))
+        self._note(len(self.items) - 1, call)
+
+    def join(self, number: int, call: PhaseCall) -> None:
+        """One call more at the end of an item."""
+        self.items[number] = Item((*self.items[number].calls, call), False)
+        self._note(number, call)
+
+    def _note(self, number: int, call: PhaseCall) -> None:
+        self.count += 1
+        for buffer, is_written in _used(call.step).items():
+            uses = self._uses.setdefault(self._owner(buffer), [])
+            uses.append((number, call, buffer, is_written))
+
+    def against(self, call: PhaseCall) -> list[int]:
+        """The items that the call depends on: they touch the same bytes, and one writes there."""
+        found = {
+            number
+            for number, item in enumerate(self.items)
+            if any(self._excludes(other, call) for other in item.calls)
+        }
+        for buffer, is_written in _used(call.step).items():
+            for number, other, place, was_written in self._uses.get(self._owner(buffer), ()):
+                known = number in found or other.step is call.step
+                if not known and (is_written or was_written) and self._overlap(place, buffer):
+                    found.add(number)
+        return sorted(found)
+
+    def _excludes(self, first: PhaseCall, then: PhaseCall) -> bool:
+        """They are phases of one kernel that are not apart, or both need the shared scratch."""
+        if first.step is then.step:
+            return not _are_apart(first, then, self.overlaps)
+        return first.uses_shared and then.uses_shared
+
+
+def _used(step: KernelStep) -> dict[ProgramBuffer, bool]:
+    """What a step touches, and whether it writes there."""
+    return {**dict.fromkeys(step.arguments, False), **dict.fromkeys(step.writes, True)}
+
+
+def _item_to_join(stage: _OpenStage, against: Sequence[int], call: PhaseCall) -> int | None:
     """The item after whose phases the call may run on the same thread."""
-    if sum(len(item.calls) for item in items) >= MOST_CALLS or len(against) > 1:
+    items = stage.items
+    if stage.count >= MOST_CALLS or len(against) > 1:
         return None
     if against:
         return None if items[against[0]].is_shared else against[0]
@@ -112,24 +167,6 @@ def _item_to_join(items: list[Item], against: list[int], call: PhaseCall) -> int
         if not item.is_shared and isinstance(total, int) and total < SERIAL_CUTOFF:
             return number
     return None
-
-
-def _conflict(item: Item, call: PhaseCall, overlaps: Overlaps) -> bool:
-    return any(_depends(other, call, overlaps) for other in item.calls)
-
-
-def _depends(first: PhaseCall, then: PhaseCall, overlaps: Overlaps) -> bool:
-    """They touch the same bytes and one of them writes there."""
-    if first.step is then.step:
-        return not _are_apart(first, then, overlaps)
-    if first.uses_shared and then.uses_shared:
-        return True
-
-    def common(a: Iterable[ProgramBuffer], b: tuple[ProgramBuffer, ...]) -> bool:
-        return any(overlaps.may_overlap(x, y) for x in a for y in b)
-
-    touched = then.step.arguments
-    return common(first.step.writes, touched) or common(first.step.reads, then.step.writes)
 
 
 def _are_apart(first: PhaseCall, then: PhaseCall, overlaps: Overlaps) -> bool:

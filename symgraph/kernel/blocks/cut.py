@@ -41,10 +41,14 @@ class Cut:
         return dims.exact_quotient(self.loop.extent, self.size) is not None
 
     @property
+    def count(self) -> Dim:
+        """How many blocks there are."""
+        return dims.ceildiv(self.loop.extent, self.size)
+
+    @property
     def around(self) -> For:
         """The loop over the blocks."""
-        count = dims.ceildiv(self.loop.extent, self.size)
-        return For(self.number, count, "parallel", Block(()))
+        return For(self.number, self.count, "parallel", Block(()))
 
     def value(self) -> Dim:
         """What the loop's variable becomes."""

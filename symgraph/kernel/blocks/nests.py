@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .. import dims
 from ..dims import Dim, LoopVar
@@ -12,7 +13,7 @@ from ..ir import Block, Buffer, Expr, For, Kernel, Load, Select, Stmt, Store, Up
 from ..rewrite import expressions, statements, walk
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Nest:
     """Independent loops directly inside each other, and what is done in the innermost."""
 
@@ -26,6 +27,27 @@ class Nest:
     """What is written."""
     choices: tuple[Dim, ...] = ()
     """Indices along which something is chosen: what the choices share is computed once for all."""
+
+    # Every choice of blocks asks for these again.
+
+    @cached_property
+    def extents(self) -> Mapping[LoopVar, Dim]:
+        """Of the loops around the body."""
+        return {loop.var: loop.extent for loop in self.loops}
+
+    @cached_property
+    def inner_extents(self) -> Mapping[LoopVar, Dim]:
+        """Of all loops."""
+        return {loop.var: loop.extent for loop in self.inner}
+
+    @cached_property
+    def shifts(self) -> Mapping[Buffer, tuple[tuple[LoopVar | None, int], ...]]:
+        """For what is written once, the loop along each axis, and what is added to it."""
+        return {
+            buffer: tuple(shifted(dim) for dim in stores[0].index)
+            for buffer, stores in self.stores.items()
+            if len(stores) == 1
+        }
 
     def stmt(self) -> Stmt:
         """The loops around the body."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from .. import dims
@@ -33,18 +33,23 @@ the same in every block, and all of the axis is needed."""
 
 
 def reach(
-    dim: Dim, cuts: Sequence[Cut], ranges: Ranges, extent_of: Callable[[LoopVar], Dim | None]
+    dim: Dim,
+    numbers: Set[LoopVar],
+    ranges: Ranges,
+    extent_of: Callable[[LoopVar], Dim | None],
 ) -> Reach | None:
-    """What an index reaches in a block; None where that is no interval that moves with it."""
-    numbers = {cut.number for cut in cuts}
+    """What an index reaches in a block; None where that is no interval that moves with it.
+
+    `numbers` are the variables that count blocks.
+    """
     terms, constant = dims.terms_of(dim)
     moving: dict[tuple[dims.Atom, ...], int] = {}
     still: dict[tuple[dims.Atom, ...], int] = {}
     for monomial, factor in terms:
-        used = {a for atom in monomial for a in dims.atoms(atom)}
-        if not used & numbers:
+        used = [a for atom in monomial for a in dims.atoms(atom)]
+        if numbers.isdisjoint(used):
             still[monomial] = factor
-        elif used <= numbers or all(a in numbers for a in used if isinstance(a, LoopVar)):
+        elif all(a in numbers for a in used if isinstance(a, LoopVar)):
             moving[monomial] = factor
         else:
             return None

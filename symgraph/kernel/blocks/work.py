@@ -11,7 +11,7 @@ from ..ir import Buffer, Expr, IndexValue, call
 from ..rewrite import ExprRewriter
 from .chain import Chain
 from .cut import Cut, cuts_of
-from .nests import Nest, shifted
+from .nests import Nest
 from .region import Reach, Region, interval, reach
 
 SHORT = 8
@@ -78,6 +78,8 @@ class Blocks:
         self.places: list[list[tuple[tuple[Dim, ...], tuple[Expr, ...]]]] = [
             [] for _ in chain.stages
         ]
+        self._ranges: list[dict[int, Ranges]] = [{} for _ in chain.stages]
+        self._moving: tuple[dict[Buffer, tuple[Cut, ...]], ...] | None = None
         self.regions: tuple[Region, ...] = ()
         if rest is None:
             self.values[-1].append({cut.loop.var: cut.value() for cut in cuts})
@@ -88,6 +90,7 @@ class Blocks:
             self.regions = rest.regions
             self.values[1:], self.extents[1:] = rest.values, rest.extents
             self.places[1:] = rest.places
+            self._ranges[1:] = rest._ranges
             self.found = self._work_back(range(1))
 
     def _work_back(self, links: range) -> bool:
@@ -108,11 +111,9 @@ class Blocks:
         """What nests whose intervals do not reach an axis's ends write outside the region."""
         beside = [(0, 0)] * buffer.ndim
         for nest in self.chain.stages[number]:
-            (store,) = nest.stores[buffer]
-            loops = {loop.var: loop.extent for loop in nest.loops}
-            for axis, (dim, count) in enumerate(zip(store.index, region.extents, strict=True)):
-                var, shift = shifted(dim)
-                extent, whole = None if var is None else loops.get(var), buffer.shape[axis]
+            pairs = zip(nest.shifts[buffer], region.extents, strict=True)
+            for axis, ((var, shift), count) in enumerate(pairs):
+                extent, whole = None if var is None else nest.extents.get(var), buffer.shape[axis]
                 if not isinstance(extent, int) or not isinstance(whole, int) or count == whole:
                     continue
                 if isinstance(count, int) and not _is_short(nest, extent, count):
@@ -122,11 +123,16 @@ class Blocks:
 
     def stage_ranges(self, number: int, which: int) -> Ranges:
         """The intervals of all loop variables of a nest."""
+        known = self._ranges[number].get(which)
+        if known is not None:
+            return known
         nest, ranges = self.chain.stages[number][which], dict(self.ranges)
         extents = self.extents[number][which]
         for loop in nest.inner:
-            _, high = dims.bounds(extents.get(loop.var, loop.extent), ranges)
+            extent = extents.get(loop.var, loop.extent)
+            high = extent if isinstance(extent, int) else dims.bounds(extent, ranges)[1]
             ranges[loop.var] = (0, None if high is None else max(high - 1, 0))
+        self._ranges[number][which] = ranges
         return ranges
 
     def _region(self, number: int, buffer: Buffer) -> Region | None:
@@ -135,11 +141,11 @@ class Blocks:
         for which, nest in enumerate(self.chain.stages[number]):
             ranges = self.stage_ranges(number, which)
             rewriter = ExprRewriter(self.values[number][which])
-            extents = {x.var: x.extent for x in nest.inner} | self.extents[number][which]
+            extents = {**nest.inner_extents, **self.extents[number][which]}
             for axis, places in enumerate(self.chain.reads[number - 1][which]):
                 for dim in places:
                     moved = dims.simplify(rewriter.dim(dim), ranges)
-                    part = reach(moved, self.cuts, ranges, extents.get)
+                    part = reach(moved, self.numbers, ranges, extents.get)
                     if part is None:
                         return None
                     found[axis].append(part)
@@ -159,16 +165,16 @@ class Blocks:
         as that of a border, is made where it lies in the region.
         """
         (store,) = nest.stores[buffer]
+        shifts = nest.shifts[buffer]
         values: dict[LoopVar, Dim] = {}
         extents: dict[LoopVar, Dim] = {}
         place: list[Dim] = list(store.index)
         conditions: list[Expr] = []
-        loops = {loop.var: loop.extent for loop in nest.loops}
         for axis, (start, count) in enumerate(zip(region.start, region.extents, strict=True)):
             if start == 0 and count == buffer.shape[axis]:
                 continue
-            var, shift = shifted(store.index[axis])
-            extent = None if var is None else loops.get(var)
+            var, shift = shifts[axis]
+            extent = None if var is None else nest.extents.get(var)
             if var is None or extent is None or var in values:
                 return False
             within: Dim = var if count != 1 else 0
@@ -200,8 +206,11 @@ class Blocks:
     def _keeps_choices(self, number: int) -> bool:
         """What the nest chooses among lies in one block."""
         which = len(self.values[number]) - 1
+        choices = self.chain.stages[number][which].choices
+        if not choices:
+            return True
         ranges, values = self.stage_ranges(number, which), self.values[number][which]
-        for choice in self.chain.stages[number][which].choices:
+        for choice in choices:
             moved = dims.simplify(dims.substitute(choice, values), ranges)
             atom = moved.a if isinstance(moved, dims.Mod) else moved
             if not isinstance(atom, (int, LoopVar)) or self.numbers & set(dims.atoms(moved)):
@@ -223,18 +232,21 @@ class Blocks:
     def moving(self) -> tuple[dict[Buffer, tuple[Cut, ...]], ...]:
         """For each stage and each buffer that it reads, the cuts along which that moves: the blocks
         of other cuts read the same part of it."""
-        found: list[dict[Buffer, tuple[Cut, ...]]] = []
-        for number, nests in enumerate(self.chain.stages):
-            along: dict[Buffer, set[object]] = {}
-            for which, nest in enumerate(nests):
-                values = self.values[number][which]
-                for buffer, used in nest.operands.items():
-                    atoms = {a for v in used for a in dims.atoms(values.get(v, v))}
-                    along.setdefault(buffer, set()).update(atoms)
-            found.append({
-                b: tuple(c for c in self.cuts if c.number in moved) for b, moved in along.items()
-            })  # fmt: skip
-        return tuple(found)
+        if self._moving is None:
+            stages = range(len(self.chain.stages))
+            self._moving = tuple(self._moving_of(number) for number in stages)
+        return self._moving
+
+    def _moving_of(self, number: int) -> dict[Buffer, tuple[Cut, ...]]:
+        along: dict[Buffer, set[LoopVar]] = {}
+        for values, nest in zip(self.values[number], self.chain.stages[number], strict=True):
+            # Only what a loop's variable became holds the number of a block.
+            moved = {v: self.numbers.intersection(dims.atoms(new)) for v, new in values.items()}
+            for buffer, used in nest.operands.items():
+                numbers = along.setdefault(buffer, set())
+                for var in used & moved.keys():
+                    numbers |= moved[var]
+        return {b: tuple(c for c in self.cuts if c.number in moved) for b, moved in along.items()}
 
 
 def _is_short(nest: Nest, extent: int, count: int) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from .expressions import (
     Atom,
@@ -23,24 +24,42 @@ from .intervals import bounds
 
 def terms_of(dim: Dim) -> tuple[tuple[tuple[Monomial, int], ...], int]:
     """The (terms, constant) of any dim."""
+    if dim.__class__ is Sum:  # by far the most
+        return dim.terms, dim.constant
     if isinstance(dim, int):
         return (), dim
-    if isinstance(dim, Sum):
-        return dim.terms, dim.constant
     assert isinstance(dim, Atom), dim
     return (((dim,), 1),), 0
 
 
 def from_terms(terms: Mapping[Monomial, int], constant: int) -> Dim:
     """The canonical sum of these products of atoms, each in the order of its atoms' keys."""
-    kept = [(m, c) for m, c in terms.items() if c]
+    kept = [item for item in terms.items() if item[1]]
+    if len(kept) > 1:
+        kept.sort(key=_order)
+        return Sum(tuple(kept), constant)
+    return _of_few(kept, constant)
+
+
+def from_sorted(terms: Iterable[tuple[Monomial, int]], constant: int) -> Dim:
+    """The same of products that are in the order of their keys: some of the terms of a sum, with
+    other coefficients."""
+    kept = [item for item in terms if item[1]]
+    return Sum(tuple(kept), constant) if len(kept) > 1 else _of_few(kept, constant)
+
+
+def _order(item: tuple[Monomial, int]) -> tuple[Any, ...]:
+    return monomial_key(item[0])
+
+
+def _of_few(kept: list[tuple[Monomial, int]], constant: int) -> Dim:
+    """The canonical sum of one product or none."""
     if not kept:
         return constant
-    if len(kept) == 1 and not constant and kept[0][1] == 1 and len(kept[0][0]) == 1:
-        return kept[0][0][0]
-    if len(kept) > 1:
-        kept.sort(key=lambda item: monomial_key(item[0]))
-    return Sum(tuple(kept), constant)
+    monomial, coefficient = kept[0]
+    if coefficient == 1 and not constant and len(monomial) == 1:
+        return monomial[0]
+    return Sum((kept[0],), constant)
 
 
 def add(a: Dim, b: Dim) -> Dim:
@@ -54,6 +73,8 @@ def add(a: Dim, b: Dim) -> Dim:
     total = dict(terms_a)
     for monomial, coefficient in terms_b:
         total[monomial] = total.get(monomial, 0) + coefficient
+    if len(total) == len(terms_a):
+        return from_sorted(total.items(), constant_a + constant_b)
     return from_terms(total, constant_a + constant_b)
 
 
@@ -65,7 +86,7 @@ def _plus(dim: Symbolic, number: int) -> Dim:
     constant += number
     if not constant and len(terms) == 1 and terms[0][1] == 1 and len(terms[0][0]) == 1:
         return terms[0][0][0]
-    return Sum(terms, constant)
+    return Sum(terms, constant, dim.holds)
 
 
 def mul(a: Dim, b: Dim) -> Dim:
@@ -91,22 +112,27 @@ def mul(a: Dim, b: Dim) -> Dim:
     return from_terms(total, constant)
 
 
-def _times_number(dim: Dim, number: int) -> Dim:
+def _times_number(dim: Symbolic, number: int) -> Dim:
     """dim * number, which is not 0: the terms keep their order."""
     terms, constant = terms_of(dim)
     if len(terms) == 1 and not constant:
         monomial, factor = terms[0]
         if factor * number == 1 and len(monomial) == 1:
             return monomial[0]
-    return Sum(tuple([(m, c * number) for m, c in terms]), constant * number)
+    return Sum(tuple([(m, c * number) for m, c in terms]), constant * number, dim.holds)
 
 
 def product(dims: tuple[Dim, ...] | list[Dim]) -> Dim:
     """The product; 1 for none."""
-    result: Dim = 1
+    number, rest = 1, []
     for dim in dims:
-        both = isinstance(dim, int) and isinstance(result, int)  # nearly always
-        result = result * dim if both else mul(result, dim)
+        if isinstance(dim, int):  # nearly always
+            number *= dim
+        else:
+            rest.append(dim)
+    result: Dim = number
+    for dim in rest:
+        result = mul(result, dim)
     return result
 
 
@@ -118,7 +144,7 @@ def exact_quotient(a: Dim, b: Dim) -> Dim | None:
         terms, constant = terms_of(a)
         if constant % b or any(c % b for _, c in terms):
             return None
-        return from_terms({m: c // b for m, c in terms}, constant // b)
+        return from_sorted([(m, c // b) for m, c in terms], constant // b)
     if a == b:
         return 1
     if isinstance(a, int):
@@ -177,17 +203,17 @@ def floordiv(a: Dim, b: Dim) -> Dim:
         if b < 0:
             return floordiv(mul(a, -1), -b)
         terms, constant = terms_of(a)
-        whole = {m: c // b for m, c in terms if c % b == 0}
-        rest = {m: c for m, c in terms if c % b}
+        whole = [(m, c // b) for m, c in terms if c % b == 0]
+        rest = [(m, c) for m, c in terms if c % b]
         if whole or not 0 <= constant < b:
-            inner = from_terms(rest, constant % b)
-            return add(from_terms(whole, constant // b), floordiv(inner, b))
+            inner = from_sorted(rest, constant % b)
+            return add(from_sorted(whole, constant // b), floordiv(inner, b))
         if isinstance(a, FloorDiv) and isinstance(a.b, int) and a.b > 0:
             return floordiv(a.a, a.b * b)
         common = math.gcd(b, *(c for _, c in terms))
         if common > 1:
             return floordiv(
-                from_terms({m: c // common for m, c in terms}, constant // common), b // common
+                from_sorted([(m, c // common) for m, c in terms], constant // common), b // common
             )
     return FloorDiv(a, b)
 
@@ -200,7 +226,7 @@ def mod(a: Dim, b: Dim) -> Dim:
         return 0
     if isinstance(b, int):
         terms, constant = terms_of(a)
-        inner = from_terms({m: c % b for m, c in terms}, constant % b)
+        inner = from_sorted([(m, c % b) for m, c in terms], constant % b)
         if inner != a:
             return mod(inner, b)
     return Mod(a, b)

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 _serials = itertools.count()
+_set = object.__setattr__
 
 
 def next_serial() -> int:
@@ -284,7 +285,7 @@ def _ends(a: Interval, b: Interval) -> tuple[list[int], list[int]]:
 Monomial = tuple[Atom, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Sum(Symbolic):
     """Canonical `constant + sum(coefficient * product of atoms)`; terms sorted, none zero."""
 
@@ -293,13 +294,20 @@ class Sum(Symbolic):
     _hash: int | None = field(init=False, repr=False, compare=False)
     holds: int = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        held = 0
-        for monomial, _ in self.terms:
-            for atom in monomial:
-                held |= atom.holds
-        object.__setattr__(self, "_hash", None)
-        object.__setattr__(self, "holds", held)
+    # Written out: sums are made far more often than anything else.
+    def __init__(
+        self, terms: tuple[tuple[Monomial, int], ...], constant: int, holds: int | None = None
+    ) -> None:
+        """`holds` where it is known."""
+        if holds is None:
+            holds = 0
+            for monomial, _ in terms:
+                for atom in monomial:
+                    holds |= atom.holds
+        _set(self, "terms", terms)
+        _set(self, "constant", constant)
+        _set(self, "holds", holds)
+        _set(self, "_hash", None)
 
     def __hash__(self) -> int:
         found = self._hash

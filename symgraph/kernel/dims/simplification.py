@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .arithmetic import add, exact_quotient, floordiv, from_terms, mod, mul, terms_of
+from .arithmetic import add, exact_quotient, floordiv, from_sorted, mod, mul, terms_of
 from .expressions import (
     COMPOUND,
     Atom,
@@ -71,7 +71,7 @@ def _simplify_division(atom: Atom, a: Dim, b: Dim, ranges: Ranges) -> Dim:
     is_div = isinstance(atom, FloorDiv)
     if isinstance(b, int) and b > 0:
         terms, constant = terms_of(a)
-        rest = from_terms({m: c for m, c in terms if c % b}, constant % b)
+        rest = from_sorted([(m, c) for m, c in terms if c % b], constant % b)
         low, high = bounds(rest, ranges)
         if low is not None and high is not None and low // b == high // b:
             whole = exact_quotient(add(a, mul(rest, -1)), b)
@@ -97,7 +97,7 @@ def _coarser(a: Dim, b: int, ranges: Ranges) -> tuple[Dim, int, Dim] | None:
     a // b = q // (b/s)."""
     terms, constant = terms_of(a)
     for step in sorted({math.gcd(b, c) for _, c in terms} - {1, b}, reverse=True):
-        rest = from_terms({m: c for m, c in terms if c % step}, constant % step)
+        rest = from_sorted([(m, c) for m, c in terms if c % step], constant % step)
         low, high = bounds(rest, ranges)
         if low is not None and high is not None and low >= 0 and high < step:
             whole = exact_quotient(add(a, mul(rest, -1)), step)

@@ -27,7 +27,7 @@ def atoms(dim: Dim) -> Sequence[Atom]:
         return ()
     if not dim.holds & COMPOUND:
         if isinstance(dim, Sum):
-            return [atom for monomial, _ in dim.terms for atom in reversed(monomial)]
+            return [atom for monomial, _ in dim.terms for atom in monomial[::-1]]
         assert isinstance(dim, Atom)
         return (dim,)
     found: list[Atom] = []
