@@ -92,6 +92,7 @@ ENGINES: dict[str, Callable[..., Runner]] = {
     "onnxruntime": onnxruntime_engine,
     "openvino": openvino_engine,
 }
+PEERS = ("onnxruntime", "openvino")
 
 
 def main() -> None:

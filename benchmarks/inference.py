@@ -27,10 +27,9 @@ import numpy as np
 from symgraph.errors import UnknownOperatorError
 
 from .chart import chart
+from .engines import PEERS
 from .machine import Roof, describe
 from .networks import NETWORKS, Network
-
-PEERS = ("onnxruntime", "openvino")
 
 
 @dataclass
@@ -210,11 +209,12 @@ def main() -> None:
                 break
             rows += found
             print(table(found, header=len(rows) == len(found)), flush=True)
-    if given.save:
-        content = {"machine": describe(), "rows": [asdict(r) for r in rows]}
-        given.save.write_text(json.dumps(content, indent=1) + "\n")
-    if given.chart:
-        given.chart.write_text(chart(rows))
+            # After each network: a run that is cut short keeps what it has measured.
+            if given.save:
+                content = {"machine": describe(), "rows": [asdict(r) for r in rows]}
+                given.save.write_text(json.dumps(content, indent=1) + "\n")
+            if given.chart:
+                given.chart.write_text(chart(rows, describe()))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,20 @@ def write_atomic(path: str | os.PathLike[str], data: str | bytes) -> Path:
     return target
 
 
+def is_device(path: Path) -> bool:
+    """Something that is there and is no file: /dev/stdout, a pipe.  It is written to, and never
+    replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def plain_text(error: OSError) -> str:
+    """An error of the operating system without its number: "lenet.npz: no such file"."""
+    if error.strerror is None or error.filename is None:
+        return str(error)
+    name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    return f"{name}: {error.strerror[:1].lower()}{error.strerror[1:]}"
+
+
 def write_pieces(path: str | os.PathLike[str], pieces: Iterable[bytes | memoryview]) -> Path:
     """As `write_atomic`, from pieces one after the other: large data need not be joined first.
 
@@ -29,6 +43,10 @@ def write_pieces(path: str | os.PathLike[str], pieces: Iterable[bytes | memoryvi
     target = Path(path)
     if not target.parent.is_dir():
         raise FileError(f"{target}: the folder {target.parent} does not exist")
+    if is_device(target):
+        with target.open("wb") as file:
+            file.writelines(pieces)
+        return target
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -58,6 +76,9 @@ def write_together(files: Mapping[Path, Content]) -> None:
                 raise FileError(f"{target}: the folder {target.parent} does not exist")
             raw = data.encode("utf-8") if isinstance(data, str) else data
             pieces = (raw,) if isinstance(raw, bytes) else raw
+            if is_device(target):
+                write_pieces(target, (memoryview(piece) for piece in pieces))
+                continue
             handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
             temporary[target] = name
             with os.fdopen(handle, "wb") as file:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import FormatError, InputError
-from ..files import Content, write_together
+from ..files import Content, plain_text, write_together
 
 
 def write_all(files: Mapping[Path, Content]) -> None:
@@ -21,7 +21,9 @@ def write_all(files: Mapping[Path, Content]) -> None:
                 raise InputError(f"{path} is a folder; an artefact's file would be written there")
         write_together(files)
     except OSError as error:
-        raise InputError(f"cannot write the artefact: {error}") from error
+        raise InputError(
+            f"cannot write the artefact: {plain_text(error)}; choose another place for it"
+        ) from error
 
 
 def read_whole(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""The C header of an artefact: C11, usable from C++, no include but stdint.h and stddef.h."""
+"""The C header of an artefact: C99 and C++, no include but stdint.h and stddef.h."""
 
 from __future__ import annotations
 
@@ -68,9 +68,12 @@ PROLOGUE = """\
 #define SYMGRAPH_STATIC_ASSERT(condition, text) static_assert(condition, text)
 #define SYMGRAPH_ALIGNOF(type) alignof(type)
 #define SYMGRAPH_CONSTEXPR constexpr
-#else
+#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
 #define SYMGRAPH_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 #define SYMGRAPH_ALIGNOF(type) _Alignof(type)
+#define SYMGRAPH_CONSTEXPR
+#else /* C99 has no assertions: a declaration of nothing stands for each */
+#define SYMGRAPH_STATIC_ASSERT(condition, text) struct symgraph_static_assert
 #define SYMGRAPH_CONSTEXPR
 #endif
 """

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import UserError
+from ..files import plain_text
 from . import (
     cache,
     compile,
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if parsed.debug:
             raise
-        print(f"symgraph {command.name}: error: {error}", file=sys.stderr)
+        print(f"symgraph {command.name}: error: {plain_text(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         if parsed.debug:

@@ -207,7 +207,7 @@ COMMAND = Command(
     "compile",
     "compile a network into an object file with a C header",
     """\
-Writes NAME.o (needs nothing: no runtime, no library), NAME.h (C11 and C++) and NAME.json.
+Writes NAME.o (needs nothing: no runtime, no library), NAME.h (C and C++) and NAME.json.
 
   symgraph compile lenet5 -o build
   symgraph compile lenet5 --params lenet.safetensors --target aarch64-linux --dim N=1..32

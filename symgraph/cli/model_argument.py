@@ -6,11 +6,14 @@ import difflib
 import importlib
 import importlib.util
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import FileError, InputError
+from ..errors import FileError, FormatError, InputError, SymgraphError
 from ..ir.origin import Origin, deriving
 from ..ir.serialize import from_json
 from ..ir.symbol import Expression, Group, Symbol
@@ -41,7 +44,10 @@ def load_model(argument: str) -> Group:
 def _from_file(path: Path) -> Group:
     if not path.is_file():
         raise FileError(f"{path}: there is no such graph file")
-    graph = from_json(path.read_text(encoding="utf-8"))
+    try:
+        graph = from_json(path.read_text(encoding="utf-8"))
+    except (FormatError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path}: {error}") from error
     return Group([Symbol(value) for value in graph.outputs])
 
 
@@ -54,7 +60,24 @@ def _from_function(argument: str) -> Group:
         raise InputError(
             f"MODEL {argument!r}: {place} has no {name!r}; it has {', '.join(public) or 'nothing'}"
         )
-    return _as_group(function() if callable(function) else function, argument)
+    with _named(argument):
+        result = function() if callable(function) else function
+    return _as_group(result, argument)
+
+
+@contextmanager
+def _named(argument: str) -> Iterator[None]:
+    """An error of the user's own code in one line, with the place in their file."""
+    try:
+        yield
+    except SymgraphError:
+        raise
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise InputError(
+            f"MODEL {argument!r}: its own code raised {type(error).__name__}: {error} "
+            f"({Path(last.filename).name}:{last.lineno}); --debug shows all of it"
+        ) from error
 
 
 def _as_group(result: Any, argument: str) -> Group:
@@ -75,7 +98,8 @@ def _module_of_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        specification.loader.exec_module(module)  # and leave nothing beside the user's file
+        with _named(str(path)):
+            specification.loader.exec_module(module)  # and leave nothing beside the user's file
     finally:
         sys.dont_write_bytecode = writes
     return module

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, TargetError
+from ..ir.arguments import explained
 from ..ir.memory_report import MemoryReport, memory_report
 from ..ir.program import MemoryPlan, Port, Program
 from ..kernel import dims
@@ -111,6 +112,7 @@ class Executable:
         """The plan of the arena."""
         return self.program.plan
 
+    @explained
     def memory_report(self, **extents: int) -> MemoryReport:
         """The plan at these extents: planned, lower bound, naive, what is alive at the peak and
         why.  Raises: InputError for an unknown extent."""
@@ -144,6 +146,7 @@ class Executable:
         self._prepared = self._prepare(arrays, self._written(arrays, results), env)
         return results[0] if len(results) == 1 else tuple(results)
 
+    @explained
     def with_threads(self, threads: int) -> Executable:
         """The same program on another number of threads, 0 for one per processor.
 
@@ -157,10 +160,12 @@ class Executable:
         change = getattr(self._runner, "with_threads", None)
         if change is None:
             raise TargetError(
-                f"{self.name}: target {self.target!r} does not choose threads; compile for llvm"
+                f"{self.name}: target {self.target!r} does not choose threads for a call; "
+                f"compile for llvm, or give threads= to symgraph.load"
             )
         return Executable(self.program, change(threads), self._text, self._bound, self.target)
 
+    @explained
     def bind(self, inputs: Mapping[str, Any], out: Any) -> Callable[[], None]:
         """A call without arguments that reads these arrays and writes those, every time.
 
@@ -182,6 +187,7 @@ class Executable:
             return partial(_run_bound, self._runner, arrays, outputs, env)
         return partial(_call_bound, prepared.call, (*arrays, *outputs))
 
+    @explained
     def profile(self, *args: Any, repeat: int = 10, **kwargs: Any) -> tuple[StepTime, ...]:
         """Every step's least time over `repeat` calls, in the order in which they run.
 
@@ -312,7 +318,13 @@ class Executable:
                     f"{self.name}: input {port.name!r} is updated in place and must "
                     f"be a numpy array, got {type(array).__name__}"
                 )
-            array = _from_python(array, self._numpy[port])
+            try:
+                array = _from_python(array, self._numpy[port])
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"{self.name}: input {port.name!r} must be an array of {self._numpy[port]} "
+                    f"with {len(port.type.shape or ())} axes, got {type(array).__name__}: {error}"
+                ) from error
         expected = self._numpy[port]
         if array.dtype != expected:
             raise InputError(

@@ -14,7 +14,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from types import FunctionType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from .symbol import Expression, Symbol
 _SYMBOLS = (Expression, np.ndarray, np.generic, int, float, bool)
 """What is a symbol, or becomes one."""
 Function = Callable[..., Any]
+F = TypeVar("F", bound=Function)
+_ROOMS = ("data", "models", "onnx", "testing", "train", "viz")
+"""Modules whose functions are called with their name before."""
 _RAW = (
     TypeError, ValueError, AttributeError, LookupError, ArithmeticError, AssertionError,
     RecursionError, NotImplementedError, MemoryError,
@@ -40,7 +43,7 @@ def explain_all(names: MutableMapping[str, Any], public: Iterable[str]) -> None:
             names[name] = explained(names[name])
 
 
-def explained(function: Function) -> Function:
+def explained(function: F) -> F:
     """The same function, with an InputError in place of a raw error of a wrong argument."""
 
     @functools.wraps(function)
@@ -55,7 +58,7 @@ def explained(function: Function) -> Function:
                 raise
             raise InputError(text) from error
 
-    return call
+    return call  # type: ignore[return-value]
 
 
 def mistake(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
@@ -68,6 +71,8 @@ def mistake(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -
         return f"{name}: {error} (called at {place}); it takes {_listed(signature)}"
     for key, value in bound.arguments.items():
         parameter = signature.parameters[key]
+        if parameter.annotation is parameter.empty:
+            continue
         kind = annotated_kind(parameter.annotation, _names_of(function))
         items = (value,)
         if parameter.kind is parameter.VAR_POSITIONAL:
@@ -78,7 +83,7 @@ def mistake(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -
             if item is not parameter.default and not _fits(item, kind):
                 return (
                     f"{name}: {key} must be {_spelled(kind)}, got {type(item).__name__} "
-                    f"{_short(item)} (called at {place}); see help(symgraph.{name})"
+                    f"{_short(item)} (called at {place}); see help({_path(function)})"
                 )
     return None
 
@@ -114,6 +119,14 @@ def _spelled(kind: Any) -> str:
     if origin is Callable:
         return "a function"
     return spelled(origin if isinstance(origin, type) and origin is not tuple else kind)
+
+
+def _path(function: Function) -> str:
+    """What `help` takes: symgraph.linear, symgraph.train.fit, Executable.bind."""
+    room = function.__module__.split(".")[1:2]
+    if "." in function.__qualname__:
+        return function.__qualname__
+    return ".".join(["symgraph", *(r for r in room if r in _ROOMS), function.__name__])
 
 
 def _names_of(function: Function) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from .models import convolution, perceptron
 
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wshadow", "-Wconversion", "-fsyntax-only")
 COMPILERS = {
+    "gcc-c99": ("gcc", "-x", "c", "-std=c99"),
     "gcc-c11": ("gcc", "-x", "c", "-std=c11"),
     "gcc-c17": ("gcc", "-x", "c", "-std=c17"),
     "g++-11": ("g++", "-x", "c++", "-std=c++11"),

@@ -19,6 +19,7 @@ from symgraph.cli import COMMANDS, main
 from symgraph.cli.command import given_shapes
 from symgraph.codegen import program_store
 from symgraph.errors import InputError
+from symgraph.files import write_atomic
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -418,3 +419,38 @@ def test_nothing_is_left_beside_a_users_file(
     assert not (folder / "__pycache__").exists()
     assert sys.dont_write_bytecode is False
     assert capsys.readouterr().out
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE)
+    try:
+        assert main(["draw", "mlp", "-o", str(pipe) + ".dot"]) == 0
+        write_atomic(pipe, "text")
+        assert reader.communicate(timeout=20)[0] == b"text"
+    finally:
+        reader.kill()
+    assert pipe.is_fifo()
+
+
+def test_errors_name_the_file_and_the_line_of_the_users(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.json").write_text('{"a": 1}')
+    assert main(["summary", str(tmp_path / "bad.json")]) == 2
+    assert f"error: {tmp_path / 'bad.json'}: not a graph" in capsys.readouterr().err
+    source = tmp_path / "net.py"
+    source.write_text("def model():\n    return 1 / 0\n")
+    assert main(["summary", f"{source}:model"]) == 2
+    message = capsys.readouterr().err
+    assert "its own code raised ZeroDivisionError: division by zero (net.py:2)" in message
+    source.write_text("import symgraph as sg\n\nx = undefined\n")
+    assert main(["summary", f"{source}:model"]) == 2
+    assert "NameError: name 'undefined' is not defined (net.py:3)" in capsys.readouterr().err
+    missing = tmp_path / "missing.safetensors"
+    assert main(["compile", "mlp", "--params", str(missing), "-o", str(tmp_path)]) == 2
+    assert f"error: {missing}: no such file or directory" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert main(["compile", "mlp", "-o", str(tmp_path / "file")]) == 2
+    assert "file: file exists; choose another place" in capsys.readouterr().err

@@ -191,3 +191,21 @@ def test_an_extent_that_no_shape_tells():
     f = sg.compile(sg.var("x", (sg.DimVar("L") // 2,)) * 2.0)
     with pytest.raises(InputError, match=r"the extent L does not follow from the shapes"):
         f(np.ones(3, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda f: f(sg.var("x", (2, 3)), inputs(2)[1]), "'x' must be an array of float32 with 2"),
+        (
+            lambda f: f([[1, 2, 3], [1]], inputs(2)[1]),
+            "'x' must be an array of float32 with 2 axes",
+        ),
+        (lambda f: f.bind(3, None), "bind: inputs must be a mapping, got int 3"),
+        (lambda f: f.with_threads("a"), "with_threads: threads must be an int, got str 'a'"),
+        (lambda f: f.memory_report(N="a"), "memory_report: extents must be an int, got str 'a'"),
+    ],
+)
+def test_what_is_no_array_and_no_number(model, call, message):
+    with pytest.raises(InputError, match=message):
+        call(model)
