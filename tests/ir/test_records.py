@@ -19,7 +19,8 @@ from symgraph.ir.origin import Origin
 from symgraph.ir.printer import graph_text
 from symgraph.ir.program import Program
 from symgraph.ir.records import NotRecordable, Places, Records, decode, encode
-from symgraph.kernel.dims import LoopVar
+from symgraph.kernel import dims
+from symgraph.kernel.dims import DimVar, LoopVar
 from symgraph.options import Options
 
 
@@ -93,6 +94,16 @@ def test_a_long_chain_does_not_recurse() -> None:
         x = sg.exp(x)
     graph = graph_of(x)
     assert len(again(graph).nodes) == len(graph.nodes)  # type: ignore[attr-defined]
+
+
+def test_expressions_of_extents_read_back_whole() -> None:
+    """Also what follows from their parts: bounds, hashes, kinds of atoms."""
+    n = DimVar("N")
+    for made in (n * 3 + 1, (n * 3 + 1) // 2, (n - 1) % 5 + n, dims.minimum(n + 7, 12)):
+        back = again(made)
+        assert repr(back) == repr(made)
+        assert back.holds == made.holds
+        assert dims.bounds(back, {}) == dims.bounds(made, {})
 
 
 def test_identity_and_order_of_loop_variables_are_kept() -> None:

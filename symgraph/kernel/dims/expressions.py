@@ -309,6 +309,10 @@ class Sum(Symbolic):
         _set(self, "holds", holds)
         _set(self, "_hash", None)
 
+    def __post_init__(self) -> None:
+        """What follows from the fields, of a sum that is read back from records."""
+        Sum.__init__(self, self.terms, self.constant)
+
     def __hash__(self) -> int:
         found = self._hash
         if found is None:  # of most sums nobody asks
