@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .errors import FileError
@@ -27,6 +27,17 @@ def is_device(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
+@contextlib.contextmanager
+def _naming(target: Path) -> Iterator[None]:
+    """An error while writing, such as a full disk, says of which file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(target)
+        raise
+
+
 def plain_text(error: OSError) -> str:
     """An error of the operating system without its number: "lenet.npz: no such file"."""
     if error.strerror is None or error.filename is None:
@@ -44,12 +55,12 @@ def write_pieces(path: str | os.PathLike[str], pieces: Iterable[bytes | memoryvi
     if not target.parent.is_dir():
         raise FileError(f"{target}: the folder {target.parent} does not exist")
     if is_device(target):
-        with target.open("wb") as file:
+        with _naming(target), target.open("wb") as file:
             file.writelines(pieces)
         return target
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with _naming(target), os.fdopen(handle, "wb") as file:
             file.writelines(pieces)
         os.chmod(name, 0o644)
         os.replace(name, target)
@@ -81,7 +92,7 @@ def write_together(files: Mapping[Path, Content]) -> None:
                 continue
             handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
             temporary[target] = name
-            with os.fdopen(handle, "wb") as file:
+            with _naming(target), os.fdopen(handle, "wb") as file:
                 for piece in pieces:
                     file.write(piece)
             os.chmod(name, 0o644)

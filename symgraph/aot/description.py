@@ -45,15 +45,28 @@ def with_custom_section(data: bytes, payload: bytes) -> bytes:
 def seal(data: bytes) -> bytes:
     """The file with its hash put in.  Raises: FormatError when it holds no description."""
     start = _locate(data, read_object(data), "object") + _DIGEST_OFFSET
-    blank = data[:start] + bytes(_DIGEST_NBYTES) + data[start + _DIGEST_NBYTES :]
-    return blank[:start] + hashlib.sha256(blank).digest() + blank[start + _DIGEST_NBYTES :]
+    before, after = _around_digest(data, start)
+    return b"".join((before, _digest(before, after), after))
 
 
 def is_intact(data: bytes, where: str = "object") -> bool:
     """The file is byte for byte the one that was sealed."""
     start = _locate(data, read_object(data, where), where) + _DIGEST_OFFSET
-    blank = data[:start] + bytes(_DIGEST_NBYTES) + data[start + _DIGEST_NBYTES :]
-    return hashlib.sha256(blank).digest() == data[start : start + _DIGEST_NBYTES]
+    return _digest(*_around_digest(data, start)) == data[start : start + _DIGEST_NBYTES]
+
+
+def _around_digest(data: bytes, start: int) -> tuple[memoryview, memoryview]:
+    """What stands before the hash of a file and behind it: files hold weights, so no copies."""
+    view = memoryview(data)
+    return view[:start], view[start + _DIGEST_NBYTES :]
+
+
+def _digest(before: memoryview, after: memoryview) -> bytes:
+    """The hash of a file with zeros in its place."""
+    total = hashlib.sha256(before)
+    total.update(bytes(_DIGEST_NBYTES))
+    total.update(after)
+    return total.digest()
 
 
 def decode(data: bytes, where: str = "object") -> tuple[ObjectFile, dict[str, Any]]:

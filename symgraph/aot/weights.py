@@ -19,11 +19,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
+from ..codegen.content import raw_bytes
 from ..codegen.llvm.weights_check import WEIGHTS_MAGIC
 from ..errors import FormatError, TargetError
 from ..ir.program import ConstantData, Program, constant_layout
+from ..ir.release import gathered_bytes
 from ..kernel.dtypes import as_dtype
 from ..kernel.packing import Packing
 from .signature import ALIGNMENT, Signature, Weight
@@ -38,7 +38,7 @@ class Block:
     """The weights of all versions of a program; `starts` is where each version's begin, `sources`
     are the constants that `arrays` hold, `digest` is the SHA-256 of the bytes."""
 
-    data: bytearray
+    data: memoryview
     starts: tuple[int, ...]
     arrays: tuple[Weight, ...]
     sources: tuple[ConstantData, ...]
@@ -47,18 +47,21 @@ class Block:
 
 def weights_block(programs: Sequence[Program]) -> Block:
     """The weights of every version; versions with the same weights share them."""
-    data, starts, arrays = bytearray(), [], []
+    nbytes, starts, arrays = 0, [], []
     sources: list[ConstantData] = []
     known: dict[bytes, int] = {}
+    parts: list[memoryview] = []
     for program in programs:
         own, rows = _one_block(program)
         digest = hashlib.sha256(own).digest()
         if digest not in known:
-            known[digest] = len(data)
-            arrays += [replace(row, offset=row.offset + len(data)) for row in rows]
+            known[digest] = nbytes
+            arrays += [replace(row, offset=row.offset + nbytes) for row in rows]
             sources += program.constants
-            data = data + own if data else own
+            parts.append(own)
+            nbytes += len(own)
         starts.append(known[digest])
+    data = parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
     whole = next(iter(known)) if len(known) == 1 else hashlib.sha256(data).digest()
     return Block(data, tuple(starts), tuple(arrays), tuple(sources), whole)
 
@@ -82,13 +85,16 @@ def refuse_too_large(nbytes: int, weights: str, platform: str, pointer_bits: int
         )
 
 
-def _one_block(program: Program) -> tuple[bytearray, list[Weight]]:
-    """Every constant of a program at its offset."""
+def _one_block(program: Program) -> tuple[memoryview, list[Weight]]:
+    """Every constant of a program at its offset: the block in which they lie already, or a copy."""
     offsets, nbytes = constant_layout(program, ALIGNMENT)
-    block, rows = bytearray(nbytes), []
+    gathered = gathered_bytes(program, ALIGNMENT)
+    block = memoryview(bytearray(nbytes)) if gathered is None else gathered.data
+    rows = []
     for constant, offset in zip(program.constants, offsets, strict=True):
-        raw = np.ascontiguousarray(constant.array).reshape(-1).view(np.uint8).data
-        block[offset : offset + len(raw)] = raw
+        if gathered is None:
+            raw = raw_bytes(constant.array).data
+            block[offset : offset + len(raw)] = raw
         name = constant.buffer.source or constant.buffer.name
         array = constant.array
         shape = array.shape if constant.packing is None else constant.original
@@ -102,7 +108,7 @@ def layout_digest(signature: Signature) -> bytes:
     return hashlib.sha256(json.dumps(rows).encode()).digest()
 
 
-def weights_file(signature: Signature, block: Block) -> tuple[bytes, bytearray]:
+def weights_file(signature: Signature, block: Block) -> tuple[bytes, memoryview]:
     """The bytes of NAME.weights, in two pieces."""
     return weights_header(layout_digest(signature), block.digest, len(block.data)), block.data
 

@@ -247,9 +247,3 @@ def _label(graph: Graph, value: Value) -> str:
     name = graph.names.get(value.node) or value.node.label
     place = f" (declared at {value.node.origin})" if str(value.node.origin) else ""
     return f"{name}{place}"
-
-
-def value_and_gradients(loss: Symbol, xs: Sequence[Symbol]) -> tuple[Symbol, tuple[Symbol, ...]]:
-    """The loss and its gradients, to be compiled together."""
-    found: tuple[Symbol, ...] = tuple(gradients(loss, tuple(xs)))
-    return loss, found

@@ -54,8 +54,10 @@ New here?  `symgraph demo` tells the whole story on real digits in under a minut
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for a negative answer, 2 for a mistake of the
     caller, 130 when interrupted."""
-    parsed = make_parser().parse_args(arguments)
+    parsed, unknown = make_parser().parse_known_args(arguments)
     command: Command = parsed.command
+    if unknown:  # said by the command, whose options the usage then shows
+        parsed.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         return command.run(parsed)
     except UserError as error:
@@ -95,5 +97,5 @@ def make_parser() -> argparse.ArgumentParser:
         )
         command.configure(own)
         own.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        own.set_defaults(command=command)
+        own.set_defaults(command=command, parser=own)
     return parser

@@ -85,8 +85,23 @@ def is_gathered(program: Program, alignment: int) -> bool:
     )
 
 
+def gathered_bytes(program: Program, alignment: int) -> Array | None:
+    """The block that holds a program's constants, as read-only bytes; None where they lie apart."""
+    if not program.constants or not is_gathered(program, alignment):
+        return None
+    first = program.constants[0].array
+    owner = first.base
+    if not isinstance(owner, np.ndarray) or owner.ndim != 1 or owner.dtype != np.uint8:
+        return None
+    start = first.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+    found = owner[start : start + constant_layout(program, alignment)[1]]
+    found.flags.writeable = False
+    return found
+
+
 class ConstantBlock:
-    """One aligned block for arrays of these sizes, at the places of `constant_layout`."""
+    """One aligned block for arrays of these sizes, at the places of `constant_layout`, with zeros
+    between them."""
 
     def __init__(self, sizes: Sequence[int], alignment: int) -> None:
         self._offsets: list[int] = []
@@ -95,6 +110,8 @@ class ConstantBlock:
             self._offsets.append(end)
             end += -(-size // alignment) * alignment
         self._bytes = aligned_bytes(end, alignment)
+        for start, size in zip(self._offsets, sizes, strict=True):
+            self._bytes[start + size : start + -(-size // alignment) * alignment] = 0
         self.given_back = GivenBack()
         """Of the arrays that are moved here."""
 

@@ -313,6 +313,8 @@ class Stmt:
 
 
 LOOP_KINDS = ("serial", "parallel", "vector", "unroll", "grid", "local")
+INDEPENDENT = ("parallel", "vector", "grid", "local")
+"""Loops whose iterations may run in any order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -227,11 +227,6 @@ def kernel_text(kernel: Kernel) -> str:
     return "\n".join([head, *printer.stmt(kernel.body)]) + "\n"
 
 
-def expr_text(expr: Expr) -> str:
-    """One expression as text."""
-    return Printer().expr(expr)
-
-
 def text_without_names(kernel: Kernel) -> str:
     """The same for kernels that differ in what they and their tensors are called."""
     renamed: dict[Tensor, Buffer] = {

@@ -17,6 +17,7 @@ from ..errors import VerifyError
 from . import dims
 from .dims import Dim, LoopVar
 from .ir import (
+    INDEPENDENT,
     LOOP_KINDS,
     Alloc,
     Block,
@@ -38,8 +39,7 @@ from .ir import (
 from .narrowing import narrowed
 from .printer import kernel_text
 from .rewrite import operands, walk
-
-INDEPENDENT = ("parallel", "vector", "grid", "local")
+from .transform.locate import uses
 
 
 def verify_kernel(kernel: Kernel, level: int = 1) -> None:
@@ -142,7 +142,7 @@ class _Checker:
         for loop in self.loops[self.inside[buffer] :]:
             if loop.kind not in INDEPENDENT or loop.extent == 1:
                 continue
-            if not any(_mentions(d, loop.var) for d in index):
+            if not any(uses(d, loop.var) for d in index):
                 raise VerifyError(
                     "K4",
                     f"iterations of {loop.kind} {loop.var} all write "
@@ -242,21 +242,3 @@ def _below(tops: Sequence[Expr]) -> set[int]:
             found.add(id(expr))
             stack.extend(operands(expr))
     return found
-
-
-def _mentions(dim: Dim, var: LoopVar) -> bool:
-    for atom in dims.atoms(dim):
-        if atom == var:
-            return True
-        if isinstance(atom, DataIndex):
-            for e in walk(atom.value):
-                inner = (
-                    e.index
-                    if isinstance(e, Load)
-                    else (e.dim,)
-                    if isinstance(e, IndexValue)
-                    else ()
-                )
-                if any(_mentions(d, var) for d in inner):
-                    return True
-    return False

@@ -98,6 +98,17 @@ def test_the_command_line_imports_no_compiler_for_help(folder: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_an_unknown_option_is_told_beside_those_of_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["memory", "lenet5", "--chart", "a.svg"])
+    assert stopped.value.code == 2
+    text = capsys.readouterr().err
+    assert text.startswith("usage: symgraph memory [-h]")
+    assert "symgraph memory: error: unrecognized arguments: --chart a.svg" in text
+
+
 def test_summary(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["summary", "lenet5", "--shape", "x=64,1,28,28"]) == 0
     shown = capsys.readouterr().out
@@ -432,6 +443,16 @@ def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     finally:
         reader.kill()
     assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs /dev/full")
+def test_a_full_disk_is_told_with_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        write_atomic("/dev/full", "text")
+    pytest.importorskip("onnx")
+    assert main(["onnx", "mlp", "-o", "/dev/full"]) == 2
+    assert "error: /dev/full: no space left on device" in capsys.readouterr().err
+    assert Path("/dev/full").is_char_device()
 
 
 def test_errors_name_the_file_and_the_line_of_the_users(

@@ -21,9 +21,10 @@ from symgraph.errors import (
     UnknownOperatorError,
 )
 from symgraph.ir.serialize import from_json
-from symgraph.kernel.compute import compute, where
+from symgraph.kernel.compute import where
 from symgraph.onnx import export, export_onnx
 
+from ..support.toys import Elementwise
 from .support import assert_agree, checked, evaluated, kinds
 
 
@@ -122,24 +123,18 @@ def test_a_loop_uses_operators_without_a_counterpart_of_their_own() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class SoftShrink(sg.Op):
-    """An operator that nobody registered."""
+class Shrink(Elementwise):
+    """An operator that nobody registered: nearer to zero by a bound, or zero."""
 
     bound: float = 0.5
-    name = "soft_shrink"
+    name = "shrink"
 
-    def infer_shape(self, u, x):
-        return (x,)
-
-    def forward(self, x):
-        b = self.bound
-        return compute(
-            x.shape, lambda *i: where(x[i] > b, x[i] - b, where(x[i] < -b, x[i] + b, 0.0))
-        )
+    def element(self, x: Any) -> Any:
+        return where(x > self.bound, x - self.bound, where(x < -self.bound, x + self.bound, 0.0))
 
 
 def test_an_operator_of_ones_own() -> None:
-    y = SoftShrink(0.2)(sg.var("x", ("N", 6)))
+    y = Shrink(0.2)(sg.var("x", ("N", 6)))
     model = check(y, open=True, x=numbers(3, 6))
     assert kinds(model) == ["Less", "Sub", "Less", "Add", "Where", "Where"]
 
@@ -264,8 +259,8 @@ def test_what_runs_python_is_named_with_its_place() -> None:
 
 
 def test_an_operator_that_nobody_registered_is_named() -> None:
-    graph = from_json(SoftShrink()(sg.var("x", (6,)), name="shrunk").to_json())
-    message = "shrunk: operator 'soft_shrink' is not registered, .*import the module"
+    graph = from_json(Shrink()(sg.var("x", (6,)), name="shrunk").to_json())
+    message = "shrunk: operator 'shrink' is not registered, .*import the module"
     with pytest.raises(UnknownOperatorError, match=message):
         export_onnx(sg.Group([sg.Symbol(v) for v in graph.outputs]), shapes={"x": (6,)})
 

@@ -27,7 +27,6 @@ from ...kernel.ir import (
     Call,
     Cast,
     Const,
-    DataIndex,
     Expr,
     For,
     If,
@@ -41,6 +40,7 @@ from ...kernel.ir import (
     Update,
 )
 from ...kernel.rewrite import data_indices, expressions, statements, walk
+from ...kernel.transform.locate import uses
 
 Array = Any
 LIMIT = 1 << 21
@@ -294,27 +294,9 @@ def _guarded(top: Expr) -> set[int]:
     return found
 
 
-def _mentions(dim: Dim, var: LoopVar) -> bool:
-    for atom in dims.atoms(dim):
-        if atom == var:
-            return True
-        if isinstance(atom, DataIndex) and _expr_mentions(atom.value, var):
-            return True
-    return False
-
-
-def _expr_mentions(expr: Expr, var: LoopVar) -> bool:
-    for e in walk(expr):
-        if isinstance(e, IndexValue) and _mentions(e.dim, var):
-            return True
-        if isinstance(e, Load) and any(_mentions(d, var) for d in e.index):
-            return True
-    return False
-
-
 def _controls(body: Stmt, var: LoopVar) -> bool:
     """A loop's extent below depends on the variable."""
-    return any(isinstance(stmt, For) and _mentions(stmt.extent, var) for stmt in statements(body))
+    return any(isinstance(stmt, For) and uses(stmt.extent, var) for stmt in statements(body))
 
 
 def _only_accumulates(loop: For) -> bool:
@@ -327,7 +309,7 @@ def _only_accumulates(loop: For) -> bool:
         if isinstance(stmt, Update) and stmt.buffer not in private:
             if updated.setdefault(stmt.buffer, stmt.function) != stmt.function:
                 return False
-            if any(_mentions(d, loop.var) for d in stmt.index):
+            if any(uses(d, loop.var) for d in stmt.index):
                 return False
     for top in expressions(loop.body):
         for e in walk(top):

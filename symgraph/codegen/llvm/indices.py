@@ -14,6 +14,7 @@ from ...kernel.dims import Atom, Dim, LoopVar
 from ...kernel.dtypes import int64
 from ...kernel.ir import Buffer, DataIndex, Expr, IndexValue, Load
 from ...kernel.rewrite import walk
+from ...kernel.transform.locate import expr_uses, uses
 from .arithmetic import Arithmetic
 from .builder import HERE, FunctionBuilder
 from .machine import Machine
@@ -200,7 +201,7 @@ class Indices:
         """The resolved expression differs between lanes."""
         if self.vector is None:
             return False
-        return mentions(dim, self.vector.var) or self._reads_lanes(dim)
+        return uses(dim, self.vector.var) or self._reads_lanes(dim)
 
     def _reads_lanes(self, dim: Dim) -> bool:
         """Data decide the expression, and differ between lanes: the vector variable occurs in
@@ -210,7 +211,7 @@ class Indices:
             return False
         var = self.vector.var
         return any(
-            expr_mentions(atom.value, var) or self._loads_lanes(atom.value)
+            expr_uses(atom.value, var) or self._loads_lanes(atom.value)
             for atom in dims.atoms(dim)
             if isinstance(atom, DataIndex)
         )
@@ -297,22 +298,3 @@ class Indices:
                 piece = self.arithmetic.call("mul", [piece, factor], int64)
             total = self.arithmetic.call("add", [total, piece], int64)
         return total.text
-
-
-def mentions(dim: Dim, var: LoopVar) -> bool:
-    """The variable occurs in the expression, or in data that it reads."""
-    for atom in dims.atoms(dim):
-        if atom == var:
-            return True
-        if isinstance(atom, DataIndex) and expr_mentions(atom.value, var):
-            return True
-    return False
-
-
-def expr_mentions(expr: Expr, var: LoopVar) -> bool:
-    for e in walk(expr):
-        if isinstance(e, IndexValue) and mentions(e.dim, var):
-            return True
-        if isinstance(e, Load) and any(mentions(d, var) for d in e.index):
-            return True
-    return False

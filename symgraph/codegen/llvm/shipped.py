@@ -111,13 +111,14 @@ def _weights_text(shipped: Shipped) -> str:
     )
 
 
-def with_weights(body: bytes, prefix: str, weights: bytes | bytearray) -> bytes:
+def with_weights(body: bytes, prefix: str, weights: bytes | memoryview) -> bytes:
     """The object with the weights in their place.  Raises: InternalError when there is none."""
     marker = weights_marker(prefix)
     start = body.find(marker)
     if start < 0 or body.find(marker, start + 1) >= 0:
         raise InternalError("llvm: the object has no single place for the weights")
-    return b"".join((body[:start], weights, body[start + len(weights) :]))
+    around = memoryview(body)
+    return b"".join((around[:start], weights, around[start + len(weights) :]))
 
 
 def _kept_text(shipped: Shipped) -> str:

@@ -28,9 +28,10 @@ from ...kernel.ir import (
     Update,
 )
 from ...kernel.rewrite import expressions, statements, walk
+from ...kernel.transform.locate import uses
 from .builder import BasicBlock, FunctionBuilder
 from .expressions import Expressions
-from .indices import VectorLoop, mentions
+from .indices import VectorLoop
 from .machine import Machine
 from .memory import Memory, Registers
 from .types import Value, memory_type, register_type, vector
@@ -402,7 +403,7 @@ def _vector_axis(buffer: Buffer, body: Stmt) -> tuple[set[LoopVar], int, bool]:
     used: set[LoopVar] = set()
     lanes, uniform = 1, True
     for index in accesses(buffer, body):
-        found = [loop for var, loop in loops.items() if any(mentions(d, var) for d in index)]
+        found = [loop for var, loop in loops.items() if any(uses(d, var) for d in index)]
         uniform &= len(found) == 1
         for loop in found:
             used.add(loop.var)

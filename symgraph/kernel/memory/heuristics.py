@@ -65,16 +65,6 @@ def _orders(problem: Problem) -> Iterator[tuple[str, Ints]]:
         yield name, np.lexsort((secondary, primary))
 
 
-def completed(problem: Problem, offsets: Ints) -> Ints:
-    """Place the buffers whose offset is -1 around the others, by size or by area."""
-    waiting = (offsets < 0).nonzero()[0]
-    size = problem.sizes[waiting]
-    keys = (size, size * (problem.last - problem.first)[waiting])
-    orders = [waiting[np.argsort(-key, kind="stable")] for key in keys]
-    packings = [_filled(problem, offsets, order, tightest=False) for order in orders]
-    return min(packings, key=lambda filled: int((filled + problem.sizes).max()))
-
-
 def _greedy(problem: Problem, order: Ints, tightest: bool, name: str) -> Packing:
     offsets = _filled(problem, np.full(problem.count, -1, np.int64), order, tightest)
     fit = "best fit" if tightest else "first fit"

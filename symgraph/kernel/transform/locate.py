@@ -9,7 +9,7 @@ from ...errors import InternalError
 from .. import dims
 from ..dims import Dim, LoopVar
 from ..ir import DataIndex, Expr, For, IndexValue, Kernel, Load, Stmt
-from ..rewrite import StmtRewriter, expressions, statements, walk
+from ..rewrite import StmtRewriter, statements, walk
 
 
 class ScheduleError(InternalError):
@@ -70,19 +70,5 @@ def expr_uses(expr: Expr, var: LoopVar) -> bool:
         if isinstance(e, IndexValue) and uses(e.dim, var):
             return True
         if isinstance(e, Load) and any(uses(d, var) for d in e.index):
-            return True
-    return False
-
-
-def stmt_uses(stmt: Stmt, var: LoopVar) -> bool:
-    """The variable occurs in the statement."""
-    from ..ir import Store, Update
-
-    if any(expr_uses(e, var) for e in expressions(stmt)):
-        return True
-    for inner in statements(stmt):
-        if isinstance(inner, (Store, Update)) and any(uses(d, var) for d in inner.index):
-            return True
-        if isinstance(inner, For) and uses(inner.extent, var):
             return True
     return False

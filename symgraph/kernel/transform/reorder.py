@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..dims import LoopVar
-from ..ir import For, Kernel, Stmt
-from ..verify import INDEPENDENT
+from ..ir import INDEPENDENT, For, Kernel, Stmt
 from .locate import ScheduleError, perfect_nest, replace_loop, uses
 
 
