@@ -19,7 +19,6 @@ from ..ir.op import Constant, Variable, recipe_of
 from ..ir.parts import (
     cut_offsets,
     is_made,
-    is_shared,
     join_offsets,
     join_starts,
     may_be_window,
@@ -379,7 +378,7 @@ def _places(graph: Graph, node: Node, homes: Mapping[Value, Home]) -> Iterator[t
     if offsets is not None:
         for position, (value, offset) in enumerate(zip(node.inputs, offsets, strict=True)):
             yield viewed(value), Home(node, position, offset)
-    elif starts is not None and is_shared(graph, node):
+    elif starts is not None:
         # What has parts that lie together stays so: they may be read as views.
         rigid = {home.join for home in homes.values() if not home.start}
         for position, (value, start) in enumerate(zip(node.inputs, starts, strict=True)):

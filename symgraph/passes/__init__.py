@@ -32,6 +32,7 @@ from .infer_types import InferTypes
 from .inference_form import InferenceForm
 from .manager import Pass, Pipeline
 from .merge_loops import MergeLoops
+from .pad_parts import PadParts
 from .share_padding import SharePadding
 from .simplify import Simplify
 
@@ -68,8 +69,8 @@ SCALES: tuple[Pass, ...] = (
 def fusion(parts: int = 1, open_scratch: bool = False) -> tuple[Pass, ...]:
     """Groups of nodes, which may read a contraction in so many parts, and may have intermediates of
     open extents."""
-    # Padding first: readers of the padded value no longer ask for the bare one.
-    return (SharePadding(), Fuse(Limits(parts=parts, open_scratch=open_scratch)))
+    # Padding first: readers of the padded value no longer ask for the bare one, parts included.
+    return (PadParts(), SharePadding(), Fuse(Limits(parts=parts, open_scratch=open_scratch)))
 
 
 def preparation(

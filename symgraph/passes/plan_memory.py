@@ -9,7 +9,9 @@ all sizes are fixed, by a structure that holds for every size where extents are 
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -32,6 +34,9 @@ from .clusters import Cluster, find_clusters
 
 SAMPLES = (1, 3, 8, 100, 32)
 """Sizes of open extents by which a placement for all sizes is chosen; reports are for the last."""
+
+PROBED = (1, 2, 5, 17, 64, 200)
+"""Further sizes, at which a placement is compared with one for that size alone."""
 
 MOST_ALONE = 8
 """Samples in which one extent differs from the others."""
@@ -108,8 +113,8 @@ class PlanMemory:
         samples = _samples([v.name for v in names])
         found = place_symbolic(
             items, _at, samples, dims.maximum, dims.align, linear=_linear, split=_split,
-            choose=_choose, work_limit=round(SAMPLE_WORK * self.effort),
-            means=self.means,
+            choose=_choose, probes=_probes([v.name for v in names]),
+            work_limit=round(SAMPLE_WORK * self.effort), means=self.means,
         )  # fmt: skip
         bound = found.lower_bounds[-1]
         return MemoryPlan(
@@ -149,6 +154,15 @@ def _samples(names: Sequence[str]) -> list[dict[str, int]]:
                  for name in names for size in sizes]  # fmt: skip
         found = [*alone[:MOST_ALONE], *found]
     return found
+
+
+def _probes(names: Sequence[str]) -> list[dict[str, int]]:
+    """Where a plan is tried beside its samples: all pairs of two extents, else as many choices."""
+    if len(names) <= 2:
+        return [dict(zip(names, sizes, strict=True))
+                for sizes in itertools.product(PROBED, repeat=len(names))]  # fmt: skip
+    rng = random.Random(0)
+    return [{name: rng.choice(PROBED) for name in names} for _ in range(len(PROBED) ** 2)]
 
 
 def _plan(clusters: Sequence[Cluster], found: Placement) -> MemoryPlan:

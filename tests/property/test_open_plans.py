@@ -19,7 +19,7 @@ from symgraph.kernel.memory import (
     place,
     place_symbolic,
 )
-from symgraph.passes.plan_memory import _at, _choose, _linear, _samples, _split
+from symgraph.passes.plan_memory import _at, _choose, _linear, _probes, _samples, _split
 
 from .graphs import Case, graphs
 
@@ -59,14 +59,13 @@ def intervals_of(seed: int) -> list[SymbolicInterval[dims.Dim]]:
     return items
 
 
-def test_two_open_extents_cost_nothing_at_most_values() -> None:
-    equal = tried = 0
+def test_two_open_extents_cost_nothing_at_any_value() -> None:
     for seed in range(12):
         items = intervals_of(seed)
         samples = _samples(["N", "T"])
         plan = place_symbolic(
             items, _at, samples, dims.maximum, dims.align, linear=_linear, split=_split,
-            choose=_choose, means=NATIVE,
+            choose=_choose, probes=_probes(["N", "T"]), means=NATIVE,
         )  # fmt: skip
         assert max(plan.excess) == 0.0, seed
         for values in ({"N": n, "T": t} for n in (0, 1, 2, 7, 33, 200) for t in (1, 5, 64)):
@@ -76,9 +75,24 @@ def test_two_open_extents_cost_nothing_at_most_values() -> None:
             total = _at(plan.total_nbytes, values)
             check(fixed, [_at(o, values) for o in plan.offsets], total)
             if values["N"]:  # with no rows the constants alone are left: no plan is chosen for them
-                equal += total == place(fixed, work_limit=2_000_000, means=NATIVE).total_nbytes
-                tried += 1
-    assert equal >= 0.99 * tried, (equal, tried)
+                own = place(fixed, work_limit=2_000_000, means=NATIVE).total_nbytes
+                assert total == own, (seed, values)
+
+
+def test_a_value_at_which_the_plan_is_beaten_becomes_a_sample() -> None:
+    """Seed 4: the samples alone leave 64 bytes too many at one row of 64 steps."""
+    items, samples, there = intervals_of(4), _samples(["N", "T"]), {"N": 1, "T": 64}
+    totals = []
+    for probes in ([], [there]):
+        plan = place_symbolic(
+            items, _at, samples, dims.maximum, dims.align, linear=_linear, split=_split,
+            choose=_choose, probes=probes, means=NATIVE,
+        )  # fmt: skip
+        fixed = [Interval(i.name, i.start, i.end, _at(i.nbytes, there), i.alignment) for i in items]
+        check(fixed, [_at(o, there) for o in plan.offsets], _at(plan.total_nbytes, there))
+        totals.append(_at(plan.total_nbytes, there))
+    assert totals == [11328, 11264]
+    assert totals[1] == place(fixed, means=NATIVE).total_nbytes
 
 
 def test_where_one_structure_does_not_suit_all_sizes_there_are_several() -> None:

@@ -65,6 +65,9 @@ def place(
 ) -> Placement:
     """Offsets that keep simultaneously live buffers apart, with a total as small as can be found.
 
+    Hard problems want `means=Means(NativeEngine())` (`symgraph.codegen.native`): without it Python
+    runs the inner loops, to the same plan, some hundred times slower.
+
     Raises: MemoryPlanError if the plan fails its own check, which would be a bug.
     """
     bound = lower_bound(intervals)

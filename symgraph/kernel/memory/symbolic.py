@@ -29,14 +29,19 @@ from functools import reduce
 from typing import Any, Generic, Protocol, TypeVar
 
 from .forms import Form, stacked, value_of
-from .interval import Interval, granule
+from .interval import Interval, granule, lower_bound
 from .place import Means, place
 
 MOVES = 200
 """Changes of the order that are tried where no proposal suits all samples."""
 
-REGIONS = 4
+REGIONS = 6
 """Structures between which a plan may choose."""
+
+MOST_ADDED = 3
+"""Probes that become samples in one round."""
+
+ROUNDS = 3
 
 
 class Size(Protocol):
@@ -101,12 +106,15 @@ def place_symbolic(
     linear: Callable[[S | int], tuple[int, Sequence[tuple[S, int, bool]]]] | None = None,
     choose: Callable[[S | int, S | int, S | int, S | int], S | int] | None = None,
     split: Callable[[S], tuple[int, S]] | None = None,
+    probes: Sequence[Mapping[str, int]] = (),
     work_limit: int = 20_000_000,
     seed: int = 0,
     means: Means | None = None,
 ) -> SymbolicPlacement[S]:
     """A plan that is valid for all values of the symbols and good at the samples.
 
+    A value of the `probes` at which a plan of its own is smaller becomes a sample, before the
+    others, and the plan is made anew.
     `linear(size)` gives `(constant, [(quantity, coefficient, never negative)])`; by default a size
     is a quantity of its own.
     `choose(a, b, x, y)` is x where a <= b, else y; without it one structure is for all values.
@@ -116,6 +124,53 @@ def place_symbolic(
     """
     if not samples:
         raise ValueError("place_symbolic needs at least one sample of the symbols to choose by")
+
+    def placed(known: Sequence[Mapping[str, int]]) -> SymbolicPlacement[S]:
+        return _placed_for(intervals, evaluate, known, maximum, align, linear=linear,
+                           choose=choose, split=split, work_limit=work_limit, seed=seed,
+                           means=means)  # fmt: skip
+
+    def beaten(found: SymbolicPlacement[S]) -> list[Mapping[str, int]]:
+        worse: list[Mapping[str, int]] = []
+        for probe in probes:
+            total = _number(found.total_nbytes, evaluate, probe)
+            fixed = _evaluated(intervals, evaluate, probe)
+            if total > lower_bound(fixed):
+                own = place(fixed, work_limit=work_limit, seed=seed, means=means)
+                if own.total_nbytes < total:
+                    worse.append(probe)
+            if len(worse) == MOST_ADDED:
+                break
+        return worse
+
+    best = placed(samples)
+    for _ in range(ROUNDS):
+        worse = beaten(best)
+        if not worse:
+            break
+        samples = [*worse, *samples]
+        again = placed(samples)
+        if max(again.excess) > max(best.excess):
+            break
+        best = again
+    return best
+
+
+def _placed_for(
+    intervals: Sequence[SymbolicInterval[S]],
+    evaluate: Callable[[S, Mapping[str, int]], int],
+    samples: Sequence[Mapping[str, int]],
+    maximum: Callable[[S | int, S | int], S],
+    align: Callable[[S | int, int], S],
+    *,
+    linear: Callable[[S | int], tuple[int, Sequence[tuple[S, int, bool]]]] | None,
+    choose: Callable[[S | int, S | int, S | int, S | int], S | int] | None,
+    split: Callable[[S], tuple[int, S]] | None,
+    work_limit: int,
+    seed: int,
+    means: Means | None,
+) -> SymbolicPlacement[S]:
+    """The plan that is best at these samples."""
     fixed_at = [_evaluated(intervals, evaluate, sample) for sample in samples]
     plans = [place(fixed, work_limit=work_limit, seed=seed, means=means) for fixed in fixed_at]
     structures = _structures(
@@ -166,10 +221,11 @@ def _evaluated(
     evaluate: Callable[[S, Mapping[str, int]], int],
     sample: Mapping[str, int],
 ) -> tuple[Interval, ...]:
-    return tuple(
-        Interval(i.name, i.start, i.end, max(0, _number(i.nbytes, evaluate, sample)), i.alignment)
-        for i in intervals
-    )
+    sizes: dict[S, int] = {}
+    for i in intervals:
+        if i.nbytes not in sizes:
+            sizes[i.nbytes] = max(0, _number(i.nbytes, evaluate, sample))
+    return tuple(Interval(i.name, i.start, i.end, sizes[i.nbytes], i.alignment) for i in intervals)
 
 
 def _cost(totals: Sequence[int], fixed: Sequence[int]) -> tuple[float, float]:

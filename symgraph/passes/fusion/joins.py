@@ -31,7 +31,7 @@ def kept_joins(graph: Graph, known: Mapping[Node, Profile | None]) -> set[Node]:
     for node in graph.nodes:
         stored[node] = _is_stored(node, known[node], stored)
         together = join_offsets(node) is not None
-        if not together and (join_starts(node) is None or not is_shared(graph, node)):
+        if not together and (join_starts(node) is None or _is_taken_in(graph, node, known)):
             continue
         if not _is_read_whole(graph, node, known):
             continue
@@ -51,8 +51,8 @@ def kept_joins(graph: Graph, known: Mapping[Node, Profile | None]) -> set[Node]:
 
 
 def _is_stored(node: Node, profile: Profile | None, stored: Mapping[Node, bool]) -> bool:
-    """The node ends in memory even without the join: a reduction, a contraction, a call, or what
-    follows one element by element."""
+    """The node ends in memory even without the join: a reduction, a contraction, a call, what
+    follows one element by element, or a border around that."""
     if node.is_variable or not node.inputs:
         return False
     if profile is None or not profile.maps:
@@ -60,7 +60,7 @@ def _is_stored(node: Node, profile: Profile | None, stored: Mapping[Node, bool])
     return any(
         stored[viewed(v).node]
         for number, v in enumerate(node.inputs)
-        if node.op.is_view or number in profile.same
+        if node.op.is_view or profile.places or number in profile.same
     )
 
 
@@ -73,6 +73,17 @@ def _is_read_whole(graph: Graph, node: Node, known: Mapping[Node, Profile | None
         if profile is None or not profile.maps or number in profile.same:
             return True
         if join_offsets(user) is not None:
+            return True
+    return False
+
+
+def _is_taken_in(graph: Graph, node: Node, known: Mapping[Node, Profile | None]) -> bool:
+    """Its single reader may make it element by element, so that it needs no memory at all."""
+    if is_shared(graph, node):
+        return False
+    for user, _ in graph.users.get(node[0], ()):
+        profile = known.get(user)
+        if profile is not None and profile.maps:
             return True
     return False
 

@@ -20,6 +20,7 @@ from ...kernel.dims import LoopVar, atoms
 from ...kernel.dtypes import as_dtype
 from ...kernel.inlining import flops
 from ...kernel.ir import Axis, Buffer, Call, DataIndex, Expr, IndexValue, Load, Reduce, Select
+from ...kernel.placement import find_placement
 from ...kernel.rewrite import loads, operands, walk
 
 
@@ -27,7 +28,8 @@ from ...kernel.rewrite import loads, operands, walk
 class Profile:
     """`maps`: no output reduces.  `read`: the inputs of which elements are read, not just shapes.
     `same`: the inputs that every output reads at its own index only.
-    `moves`: each output is one element of an input.  `contracts`: a sum of products in which an
+    `moves`: each output is one element of an input.  `places`: its input stands in the middle of
+    its output, with a constant around.  `contracts`: a sum of products in which an
     operand is read again and again.  `inner`: operations inside its reductions.  `depth`: of its
     expressions.  `flops`: for one element of each output together."""
 
@@ -35,6 +37,7 @@ class Profile:
     read: frozenset[int]
     same: frozenset[int]
     moves: bool
+    places: bool
     contracts: bool
     inner: int
     depth: int
@@ -99,11 +102,13 @@ def _profile(node: Node) -> Profile | None:
     flat = len(computes) == len(results)
     same = _read_at_own_index(results, position) if flat else frozenset()
     moves = flat and not reduces and all(isinstance(c.body, Load) for c in results)
+    places = flat and len(tensors) == len(results) == 1 and find_placement(results[0]) is not None
     contracts = any(contraction(c) for c in computes)
     inner = sum(inner_operations(c.body) for c in computes)
     depths = [expression_depth(x) for x in exprs]
     depth = max(depths) if flat else sum(depths)
-    return Profile(not reduces, read, same, moves, contracts, inner, depth, sum(map(flops, exprs)))
+    cost = sum(map(flops, exprs))
+    return Profile(not reduces, read, same, moves, places, contracts, inner, depth, cost)
 
 
 def _placeholder(node: Node, number: int) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.memory.hard_cases import CAPACITY, CASES, build, from_csv
+from benchmarks.memory.other_cases import cases
 from symgraph.codegen.native import NativeEngine
 from symgraph.kernel.memory import Interval, Means, check, lower_bound, place
 from symgraph.kernel.memory.heuristics import portfolio
@@ -57,3 +58,11 @@ def test_both_headings_of_the_public_files_are_read(tmp_path, heading: str) -> N
     path = tmp_path / "some.csv"
     path.write_text(f"{heading}\na,0,3,96\nb,2,5,64\n")
     assert from_csv(path) == (Interval("a", 0, 3, 96, 32), Interval("b", 2, 5, 64, 32))
+
+
+def test_other_cases_fill_their_capacity_without_overlaps() -> None:
+    for name, (pieces, unit) in cases().items():
+        buffers = [Interval(str(n), a, b, (d - c) * unit, unit)
+                   for n, (a, b, c, d) in enumerate(pieces)]  # fmt: skip
+        assert lower_bound(buffers) == CAPACITY, name
+        check(buffers, [low * unit for _, _, low, _ in pieces], CAPACITY)
