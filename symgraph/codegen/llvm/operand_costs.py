@@ -51,6 +51,12 @@ TURN_COST = 1.0
 STRAIGHT_COST = 1.0
 """The same where runs of neighbours stay together."""
 
+FAR_COPY = 2.5
+"""How much more a copy costs that the second cache does not keep."""
+
+FAR_COPY_BYTES = 1024 * 1024
+"""Operands of so many bytes are copied from afar to afar."""
+
 CACHE_SETS, CACHE_WAYS, LINE_BYTES = 64, 12, 64
 """The nearest cache."""
 
@@ -93,6 +99,11 @@ def is_plain(found: Contraction, access: Access) -> bool:
     variables = {loop.var for loop in (*found.parallel, *found.serial)}
     once = sum(a.buffer is access.buffer for a in found.loads) == 1
     return once and all(d == 0 or d in variables for d in access.index)
+
+
+def is_copied_once(found: Contraction, access: Access) -> bool:
+    """A copy in another order has each element once: no windows overlap."""
+    return is_plain(found, access) or packs_ahead(found, access, found.serial[-1].var)
 
 
 def is_short(step: Dim | None) -> bool:
@@ -171,10 +182,13 @@ def pack_cost(
 ) -> float:
     """Cost of copying operands, for one multiplication of the contraction; `straight` where
     neighbours stay neighbours."""
-    return sum(
-        (STRAIGHT_COST if straight else _copy_cost(found, access)) / _uses(found, access, n)
-        for access in packed
-    )
+    total = 0.0
+    for access in packed:
+        each = STRAIGHT_COST if straight else _copy_cost(found, access)
+        nbytes = access.buffer.nbytes
+        far = each < PACK_COST and isinstance(nbytes, int) and nbytes > FAR_COPY_BYTES
+        total += each * (FAR_COPY if far else 1.0) / _uses(found, access, n)
+    return total
 
 
 def _copy_cost(found: Contraction, access: Access) -> float:
@@ -183,5 +197,5 @@ def _copy_cost(found: Contraction, access: Access) -> float:
     loops = (*found.parallel, *found.serial)
     rows = [loop.extent for loop in loops if found.stride_of(access, loop.var) == 1]
     long = any(isinstance(extent, int) and extent >= MOST_LANES for extent in rows)
-    turned = long and (is_plain(found, access) or access.buffer in found.rounds)
+    turned = long and (is_copied_once(found, access) or access.buffer in found.rounds)
     return TURN_COST if turned else PACK_COST

@@ -28,6 +28,7 @@ from ...kernel.transform.split import block_extent
 from ...kernel.transform.stage import is_read_alike, read_packed, stage
 from ...kernel.transform.vectorise_reduction import vectorise_reduction_loop
 from .contraction import Contraction, recognise, replace_contraction
+from .deep_sums import sums_in_parts
 from .look_ahead import OpenRows, look_ahead
 from .machine import Machine
 from .row_blocks import row_block
@@ -53,6 +54,9 @@ def tile_contraction(
         return None
     found = replace(found, rounds=dict(rounds or {}))
     if not machine.ordered_sums:
+        deep = None if around or rounds else sums_in_parts(kernel, found)
+        if deep is not None:
+            return tile_contraction(deep, machine, constants)
         found = sums_along_memory(found)
     lanes = min(MOST_LANES, machine.lanes(widest(found.inner)))
     if lanes < 4:

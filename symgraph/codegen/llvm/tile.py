@@ -22,7 +22,7 @@ OPEN_EXTENT = 64
 OPEN_EXTENTS = (1, OPEN_EXTENT)
 """The extents at which a tile over an open one is judged."""
 
-REST_ROWS = (8, 4, 2, 1)
+REST_ROWS = (8, 5, 4, 3, 2, 1)
 """Rows of the smaller tiles for what is left of an open extent."""
 
 

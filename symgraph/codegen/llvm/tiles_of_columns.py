@@ -16,6 +16,7 @@ from .operand_costs import (
     NEAR_BYTES,
     PANEL_BYTE_COST,
     crowding,
+    is_copied_once,
     is_far,
     is_plain,
     is_short,
@@ -86,9 +87,15 @@ def column_tiles(
             continue
         scattered = scatter_cost(found, column.var, lanes)
         pack = tuple(pack_cost(found, strided, n) + scattered / depth_of(found, n) for n in extents)
-        far = tuple(a for a in vectors if a not in packed and steps[a] == 1 and is_plain(found, a)
-                    and scattered_steps(found, a, lanes, extents[-1]) > 0
-                    and is_worth_packing(found, (a,), extents[-1]))  # fmt: skip
+        far = tuple(
+            a
+            for a in vectors
+            if a not in packed
+            and steps[a] == 1
+            and is_copied_once(found, a)
+            and scattered_steps(found, a, lanes, extents[-1]) > 0
+            and is_worth_packing(found, (a,), extents[-1])
+        )
         for row in (*(p for p in found.parallel if p is not column), None):
             if row is not None:
                 reused = any(not moves(found, a, row.var) for a in vectors)
@@ -269,7 +276,7 @@ def _with_rows_turned(axes: _Axes) -> Iterator[_Axes]:
     """The axes with operands that lie along the rows copied so that their summed elements are
     neighbours, where these lie far apart."""
     found, most = axes.found, axes.extents[-1]
-    far = tuple(a for a in axes.along_rows if is_plain(found, a)
+    far = tuple(a for a in axes.along_rows if is_copied_once(found, a)
                 and scattered_steps(found, a, 1, most) > 0)  # fmt: skip
     if far and is_worth_packing(found, far, most):
         costs = [p + pack_cost(found, far, n) for p, n in zip(axes.pack, axes.extents, strict=True)]
