@@ -13,6 +13,7 @@
 | SYMGRAPH_THREADS      | threads        | threads of an executable; 0: one for each core          |
 | SYMGRAPH_DEVICE       | device         | OpenCL device: gpu, cpu, PLATFORM:DEVICE, or a name     |
 | SYMGRAPH_ALGORITHMS   | algorithms     | direct, accurate or fast                                |
+| SYMGRAPH_DENORMALS    | denormals      | keep or zero                                            |
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from .errors import AttributeValueError
 
 ALGORITHMS: dict[str, float] = {"direct": 1.0, "accurate": 2.0, "fast": 10.0}
 """How many times as large as an operator's own rounding error that of its form may be."""
+DENORMALS = ("keep", "zero")
+"""Whether numbers below the normal ones are computed with, as numpy does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,9 @@ class Options:
     `algorithms` says which equivalent forms of operators may be chosen where they are faster:
     "direct" none, "accurate" those with at most twice the operator's own rounding error, "fast"
     those with at most ten times (docs/algorithms.md has the table).  `strict` implies "direct".
+    `denormals` "zero" takes numbers below the normal ones for 0, in what is read and in results,
+    on x86-64 and 64-bit ARM: most processors need a hundred times as long for them.  `strict`
+    implies "keep".
     """
 
     level: int = 2
@@ -63,6 +69,7 @@ class Options:
     memory_budget: int | None = None
     planning_effort: float = 1.0
     algorithms: str = "accurate"
+    denormals: str = "keep"
     cache_bytes: int = 4 << 30
 
     def __post_init__(self) -> None:
@@ -77,6 +84,10 @@ class Options:
         if self.algorithms not in ALGORITHMS:
             raise AttributeValueError(
                 f"options: algorithms must be {', '.join(ALGORITHMS)}, got {self.algorithms!r}"
+            )
+        if self.denormals not in DENORMALS:
+            raise AttributeValueError(
+                f"options: denormals must be {' or '.join(DENORMALS)}, got {self.denormals!r}"
             )
         if not 0 <= self.planning_effort < math.inf:
             raise AttributeValueError(
@@ -123,5 +134,6 @@ def from_environment() -> Options:
         threads=int(get("SYMGRAPH_THREADS") or 0),
         device=get("SYMGRAPH_DEVICE") or None,
         algorithms=get("SYMGRAPH_ALGORITHMS") or "accurate",
+        denormals=get("SYMGRAPH_DENORMALS") or "keep",
         cache_bytes=int(get("SYMGRAPH_CACHE_BYTES") or 4 << 30),
     )

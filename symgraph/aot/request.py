@@ -214,6 +214,9 @@ def request(
     where = Path(path)
     if not where.name or str(path).endswith(("/", "\\")):
         raise InputError(f"export: path must end in the artefact's name, got {str(path)!r}")
+    if "platform" in changes:
+        given = changes["platform"]
+        raise InputError(f"export: the platform is called target here: give target={given!r}")
     if target != "native":
         find_platform(target)
     if "whl" in kinds and weights != "embedded":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
-from ..options import ALGORITHMS, from_environment
+from ..options import ALGORITHMS, DENORMALS, from_environment
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,24 @@ def add_planning(parser: argparse.ArgumentParser) -> None:
 
 
 def add_algorithms(parser: argparse.ArgumentParser) -> None:
-    """Which equivalent forms of operators may be chosen."""
+    """Which equivalent forms of operators may be chosen, and how the least numbers are treated."""
     parser.add_argument(
         "--algorithms",
         choices=tuple(ALGORITHMS),
         help="forms of operators to choose among by speed: none, those about as accurate, all "
         f"(default: {from_environment().algorithms})",
     )
+    parser.add_argument(
+        "--denormals",
+        choices=DENORMALS,
+        help="numbers below the normal ones: computed with as numpy does, or taken for 0, which is "
+        f"faster where they occur (default: {from_environment().denormals})",
+    )
 
 
 def compile_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What was given of `add_target`, as keywords of `compile`."""
-    names = ("target", "threads", "algorithms", "planning_effort")
+    names = ("target", "threads", "algorithms", "denormals", "planning_effort")
     found = {name: getattr(arguments, name) for name in names}
     return {key: value for key, value in found.items() if value is not None}
 

@@ -143,7 +143,7 @@ def run(arguments: argparse.Namespace) -> int:
         progress=story.stage,
         **{
             name: given
-            for name in ("algorithms", "threads", "planning_effort")
+            for name in ("algorithms", "denormals", "threads", "planning_effort")
             if (given := getattr(arguments, name)) is not None
         },
         **what,

@@ -16,8 +16,9 @@ from ...ir.program import HostStep, KernelStep, Program, RepeatStep
 from ...kernel import dims
 from ...kernel.dims import Dim
 from . import abi, team
-from .body import BodyEmitter
+from .body import PARAMETERS, BodyEmitter
 from .builder import FunctionBuilder, ModuleBuilder
+from .denormals import in_mode
 from .indices import Indices
 from .machine import Machine
 from .overlaps import Overlaps
@@ -107,15 +108,16 @@ class EntryEmitter(Indices):
         shared_at = self.workspace.arena
         body = BodyEmitter(self.module, self.machine, self.program, overlaps, shared_at, has_team)
         self.module.functions.append(body.emit(f"{symbol}_body", calls))
+        run = in_mode(self.module, self.machine, f"{symbol}_body", PARAMETERS)
         if has_team:
-            self.module.functions.append(_member_text(symbol))
+            self.module.functions.append(_member_text(symbol, run))
         self._prologue()
         if has_team:
             self._hand_over(symbol, work)
         own = self._lines()
         if self.workspace.line:
             own = self.builder.pure(f"getelementptr i8, ptr {own}, i64 {self.workspace.line}")
-        self.builder.line(f"call void @{symbol}_body(ptr %in, ptr %out, ptr %workspace, "
+        self.builder.line(f"call void @{run}(ptr %in, ptr %out, ptr %workspace, "
                           f"ptr {self.constants}, ptr {own}, ptr null, i64 1)")  # fmt: skip
         self.builder.line(f"ret i32 {abi.OK}")
         self._ready.lines.append(f"br label %{self._run.name}")
@@ -224,7 +226,7 @@ def shared_work(calls: Sequence[Call]) -> Dim:
     return total
 
 
-def _member_text(symbol: str) -> str:
+def _member_text(symbol: str, run: str) -> str:
     types = {"stride": "i64", "parts": "i64"}
     head = f"define internal void @{symbol}_member(ptr %frame, i64 %index, i64 %thread)"
     lines = [f"{head} nounwind {{",
@@ -244,7 +246,7 @@ def _member_text(symbol: str) -> str:
         "  %skip = mul i64 %index, %stride",
         "  %line = getelementptr i8, ptr %lines, i64 %skip",
         f"  %own = getelementptr i8, ptr %line, i64 {team.LINE}",
-        f"  call void @{symbol}_body(ptr %in, ptr %out, ptr %workspace, ptr %constants, ptr %own, "
+        f"  call void @{run}(ptr %in, ptr %out, ptr %workspace, ptr %constants, ptr %own, "
         f"ptr %me, i64 %parts)",
         "  ret void",
         "}",

@@ -27,7 +27,8 @@ class Machine:
     """`vector_bytes` is the widest register, `registers` how many of them there are.
 
     `masked` says that masked loads and stores are single instructions; `ordered_sums` that sums are
-    added one after the other, so that their order never depends on what a schedule prefers.
+    added one after the other, so that their order never depends on what a schedule prefers;
+    `flushes` that denormal numbers are taken for zero where the processor can.
     """
 
     triple: str
@@ -41,6 +42,7 @@ class Machine:
     math: MathFeatures
     abi: str = ""
     ordered_sums: bool = False
+    flushes: bool = False
 
     def lanes(self, nbytes: int) -> int:
         """Elements of that size in one register."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ...errors import TargetError
 from ...ir.program import HostStep, Program
 from ...kernel.ir import Kernel
@@ -39,7 +41,9 @@ class LLVMTarget:
     def machine(self, options: Options) -> Machine:
         """The machine that code is made for.  Raises: TargetError for an unknown cpu."""
         found = machine(options.cpu, options.platform)
-        return strict_machine(found) if options.strict else found
+        if options.strict:
+            return strict_machine(found)
+        return replace(found, flushes=options.denormals == "zero")
 
     def channel_block(self, options: Options) -> int | None:
         """One vector of float32, where vectors are long enough to fill with channels."""
