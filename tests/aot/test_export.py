@@ -147,7 +147,7 @@ def test_a_value_written_over_through_a_view_of_it(tmp_path):
     assert all(0 <= n < len(memory["buffers"]) for pair in memory["shared"] for n in pair)
 
 
-def test_the_platform_is_the_target(tmp_path: Path) -> None:
+def test_the_platform_is_the_target(tmp_path):
     """As an option of the compiler it would be overruled, and the object silently be native."""
     y = sg.relu(sg.var("x", (3,)))
     with pytest.raises(InputError, match="give target='wasm32'"):
