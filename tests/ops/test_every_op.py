@@ -95,6 +95,17 @@ def test_native_code_computes_the_reference(sample: Sample) -> None:
 OTHERS = [n for n in target_names() if n not in ("interp", "llvm")]
 
 
+@pytest.fixture
+def others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver for processors optimises longer than all the rest takes; what comes of that, the
+    tests of OpenCL itself try."""
+    if find_target("opencl").available() is None:
+        from symgraph.codegen.opencl.devices import open_device
+
+        if open_device().description.type == "cpu":
+            monkeypatch.setenv("PYOPENCL_BUILD_OPTIONS", "-cl-opt-disable")
+
+
 def _together(name: str, target: str, training: bool) -> None:
     """All samples in one program: a device's compiler takes a tenth of a second to start."""
     reason = find_target(target).available()
@@ -103,12 +114,14 @@ def _together(name: str, target: str, training: bool) -> None:
     check_together(registry.get(name).samples, target, training=training)
 
 
+@pytest.mark.usefixtures("others")
 @pytest.mark.parametrize("target", OTHERS)
 @pytest.mark.parametrize("name", _names())
 def test_other_targets_compute_the_reference(name: str, target: str) -> None:
     _together(name, target, training=True)
 
 
+@pytest.mark.usefixtures("others")
 @pytest.mark.parametrize("target", OTHERS)
 @pytest.mark.parametrize("name", [n for n in _names() if registry.get(n).inference != Op.inference])
 def test_other_targets_compute_the_form_for_inference(name: str, target: str) -> None:
