@@ -19,7 +19,7 @@ from ..ir.origin import deriving
 from ..ir.registry import registry
 from ..ir.scan import Scan
 from ..ir.symbol import Symbol, as_symbol, group
-from .loop import has_own_gradient, loop_gradients
+from .loop import has_own_gradient, loop_gradients, zeros
 
 
 def gradients(
@@ -172,11 +172,11 @@ class _Reverse:
         make = registry.get("by_form")()
         found: list[Symbol | None] = []
         for a, b in zip(training, inference, strict=True):
-            if a is None or b is None:
-                some = b if a is None else a
-                zeros = None if some is None else registry.get("full_like")(0.0)(some)
-                a, b = a if a is not None else zeros, b if b is not None else zeros
-            found.append(a if a is b or a is None else make(a, b))
+            some = b if a is None else a
+            if some is None or a is b:
+                found.append(some)
+            else:
+                found.append(make(*(zeros(some) if g is None else g for g in (a, b))))
         return found
 
     @staticmethod

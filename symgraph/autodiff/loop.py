@@ -169,7 +169,7 @@ class _Backward:
     def _next_state(total: Symbol | None, seed: Node) -> Value:
         if total is not None:
             return total.value
-        return _zeros(Symbol(seed[0])).value
+        return zeros(Symbol(seed[0])).value
 
     def _apply(
         self,
@@ -204,10 +204,10 @@ class _Backward:
             flows = [(name, given[name], axes[name])]
         initial = [self.grads[n] for n in self.carried]
         begun = [
-            _zeros(given[self.op.states[n]]) if g is None else g
+            zeros(given[self.op.states[n]]) if g is None else g
             for n, g in zip(self.carried, initial, strict=True)
         ]
-        begun += [_zeros(given[n]) for n in sums]
+        begun += [zeros(given[n]) for n in sums]
         op = Scan(
             body,
             tuple(name for name, _, _ in flows),
@@ -307,7 +307,8 @@ def _is_float(type: TensorType) -> bool:
     return type.dtype is None or type.dtype.is_float
 
 
-def _zeros(like: Symbol) -> Symbol:
+def zeros(like: Symbol) -> Symbol:
+    """Zeros of the shape and dtype of another symbol."""
     return registry.get("full_like")(0)(like)  # type: ignore[no-any-return]
 
 
