@@ -22,22 +22,11 @@ from symgraph.testing.operators import (
 )
 from symgraph.testing.samples import declare, sample_arrays, sample_text
 
-# Nodes without a computation of their own: inputs, arrays, numbers whose dtype is not known, and
-# the wrappers of users' host operators.
-NOT_COMPUTED = ("constant", "host_backward", "host_inference", "scalar", "variable")
-
-
-def _names() -> list[str]:
-    """The operators of the package, not those that other tests define."""
-    return [
-        n
-        for n in registry.names()
-        if n not in NOT_COMPUTED and registry.get(n).__module__.startswith("symgraph.")
-    ]
+from ..support.operators import package_operators
 
 
 def _samples() -> Iterator[Sample]:
-    for name in _names():
+    for name in package_operators():
         yield from registry.get(name).samples
 
 
@@ -96,7 +85,7 @@ OTHERS = [n for n in target_names() if n not in ("interp", "llvm")]
 
 
 @pytest.fixture
-def others(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_driver_optimiser(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver for processors optimises longer than all the rest takes; what comes of that, the
     tests of OpenCL itself try."""
     if find_target("opencl").available() is None:
@@ -114,16 +103,18 @@ def _together(name: str, target: str, training: bool) -> None:
     check_together(registry.get(name).samples, target, training=training)
 
 
-@pytest.mark.usefixtures("others")
+@pytest.mark.usefixtures("without_driver_optimiser")
 @pytest.mark.parametrize("target", OTHERS)
-@pytest.mark.parametrize("name", _names())
+@pytest.mark.parametrize("name", package_operators())
 def test_other_targets_compute_the_reference(name: str, target: str) -> None:
     _together(name, target, training=True)
 
 
-@pytest.mark.usefixtures("others")
+@pytest.mark.usefixtures("without_driver_optimiser")
 @pytest.mark.parametrize("target", OTHERS)
-@pytest.mark.parametrize("name", [n for n in _names() if registry.get(n).inference != Op.inference])
+@pytest.mark.parametrize(
+    "name", [n for n in package_operators() if registry.get(n).inference != Op.inference]
+)
 def test_other_targets_compute_the_form_for_inference(name: str, target: str) -> None:
     _together(name, target, training=False)
 
@@ -134,7 +125,7 @@ def _dtypes(sample: Sample) -> set[str]:
                   or not sample.inputs else set())  # fmt: skip
 
 
-@pytest.mark.parametrize("name", _names())
+@pytest.mark.parametrize("name", package_operators())
 def test_samples_cover_what_goes_wrong(name: str) -> None:
     """Enough samples, and among them: an empty one, an extent of 1, one that no tile divides,
     a dtype other than float32; and, where the operator takes scalars, a scalar."""
@@ -182,7 +173,7 @@ SQUARE = ("winograd_weights", "winograd_product", "winograd_results")
 """Operators over square tiles: the two sides of a tile have one extent, whatever the sample."""
 
 
-@pytest.mark.parametrize("name", _names())
+@pytest.mark.parametrize("name", package_operators())
 def test_samples_tell_axes_apart(name: str) -> None:
     """Some sample has inputs of several axes, each with pairwise different extents (but 1), so
     that exchanged axes cannot go unseen."""

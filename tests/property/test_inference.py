@@ -17,15 +17,11 @@ from symgraph.ir.registry import registry
 from symgraph.ir.sample import Sample
 from symgraph.testing.samples import declare, sample_arrays, sample_text
 
-NOT_COMPUTED = ("constant", "host_backward", "host_inference", "scalar", "variable")
+from ..support.operators import package_operators
+
 GUESSED = ("prelu",)
 """Of a weight with one axis of unknown extent prelu says that it is the channels', not 1."""
-OPERATORS = [
-    name
-    for name in registry.names()
-    if name not in (*NOT_COMPUTED, *GUESSED)
-    and registry.get(name).__module__.startswith("symgraph")
-]
+OPERATORS = [name for name in package_operators() if name not in GUESSED]
 
 
 @dataclass(frozen=True, slots=True)
